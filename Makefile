@@ -121,11 +121,12 @@ run: build ## start the whole stack on this machine, with a demo fleet (DEMO=0: 
 migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
-# The tests run in three lanes side by side: one computes, the other two mostly wait for stacks.
+# The tests run in two lanes side by side: one computes, the other mostly waits for stacks. Those in a browser follow.
 # The first yields its processors to the other two, whose agents have deadlines to meet.
 .PHONY: test
 test: console build onnxruntime metadata-mock ## run every test
-	@$(MAKE) --no-print-directory -j 3 lane-computes lane-stacks lane-browser
+	@$(MAKE) --no-print-directory -j 2 lane-computes lane-stacks
+	@$(MAKE) --no-print-directory lane-browser
 
 .PHONY: lane-computes lane-stacks lane-browser
 lane-computes:

@@ -3,8 +3,10 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/replica"
 )
@@ -22,6 +24,8 @@ type PreflightStore interface {
 type PreflightPlace struct {
 	Primary
 	Zone      string
+	Unproven  bool            // EC2 has not confirmed whose the primary is, so it is not asked about it
+	ByAgent   bool            // the agent launches its replacements itself
 	Template  json.RawMessage // nil: not known yet
 	Scoreless bool            // within the last hour EC2 refused placement scores to the role
 }
@@ -32,6 +36,8 @@ type Preflights struct {
 	Fleet interface {
 		Preflight(ctx context.Context, a Account, region, zone string, template json.RawMessage) ([]preflight.Check, error)
 	}
+	// Templates reads what a primary was launched with when that was not noted yet.
+	Templates *Templates
 }
 
 // Run checks one agent now and keeps the report. It changes nothing at EC2, and the last
@@ -42,10 +48,9 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 		return nil, err
 	}
 	report := &preflight.Report{AgentID: agentID, CheckedAt: time.Now().UTC()}
-	if place.Template == nil {
-		report.Checks = []preflight.Check{{Name: "description", Result: preflight.Failed,
-			Detail: "what the instance was launched with is not known, so it cannot be replaced",
-			Repair: "check that EC2 shows the instance to the role: ec2:DescribeInstances and ec2:DescribeInstanceAttribute, in the agent's region"}}
+	lacking := p.ensureTemplate(ctx, place)
+	if lacking != nil {
+		report.Checks = []preflight.Check{*lacking}
 	} else if report.Checks, err = p.Fleet.Preflight(ctx, place.Account, place.Region, place.Zone,
 		place.Template); err != nil {
 		report.Checks = []preflight.Check{{
@@ -61,4 +66,32 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 	}
 	report.Result = preflight.WorstResult(report.Checks)
 	return report, p.Store.KeepPreflight(ctx, *report)
+}
+
+// ensureTemplate reads what the primary was launched with when that was not noted yet, as on
+// an instance that registered a moment ago. The check that it returns says why there is none.
+func (p *Preflights) ensureTemplate(ctx context.Context, place *PreflightPlace) *preflight.Check {
+	lacking := &preflight.Check{Name: "description", Result: preflight.Failed}
+	switch {
+	case place.Template != nil:
+		return nil
+	case place.ByAgent:
+		lacking.Result = preflight.Unknown
+		lacking.Detail = "the agent launches its replacements itself, so EC2 is not asked about them"
+		return lacking
+	case place.Unproven:
+		lacking.Detail = "EC2 has not confirmed whose the instance is, so it cannot be replaced"
+		lacking.Repair = "see unproven in the state of the agent, which has the reason and its repair"
+		return lacking
+	}
+	var err error
+	if place.Template, err = p.Templates.note(ctx, place.Primary); err == nil {
+		return nil
+	}
+	lacking.Detail = "what the instance was launched with cannot be read, so it cannot be replaced"
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		lacking.Detail += ": " + f.Message
+	}
+	lacking.Repair = "check that EC2 shows the instance to the role: ec2:DescribeInstances and ec2:DescribeInstanceAttribute, in the agent's region"
+	return lacking
 }

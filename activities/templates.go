@@ -102,7 +102,7 @@ func (t *Templates) runPass(ctx context.Context, again map[string]time.Time, out
 	g.SetLimit(templatesAtOnce)
 	for n, p := range fresh {
 		g.Go(func() error {
-			failed[n] = t.noteTemplate(ctx, p)
+			_, failed[n] = t.note(ctx, p.Primary)
 			return nil
 		})
 	}
@@ -126,12 +126,13 @@ func (t *Templates) runPass(ctx context.Context, again map[string]time.Time, out
 	return ctx.Err()
 }
 
-func (t *Templates) noteTemplate(ctx context.Context, p FreshPrimary) error {
+// note reads what a primary was launched with and keeps it.
+func (t *Templates) note(ctx context.Context, p Primary) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	template, err := t.Fleet.Template(ctx, p.Account, p.Region, p.InstanceID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return t.Store.KeepTemplate(ctx, p.AgentID, p.InstanceID, template)
+	return template, t.Store.KeepTemplate(ctx, p.AgentID, p.InstanceID, template)
 }

@@ -13,9 +13,9 @@ import (
 
 // avoidance is what failed launches say about the candidates that follow.
 type avoidance struct {
-	quotas []string // modes and families whose quota is used up
-	zones  []string // that have no address left
-	dead   []string // pools whose instance ended before it ran
+	quotas []replica.Candidate // that a quota of the account does not fit
+	zones  []string            // that have no address left
+	dead   []string            // pools whose instance ended before it ran
 	doubts []replica.Candidate
 	causes []error
 }
@@ -56,7 +56,7 @@ func (a *avoidance) learn(c replica.Candidate, cause error) {
 	a.causes = append(a.causes, cause)
 	switch fault.CodeOf(cause) {
 	case replica.QuotaUsedUp:
-		a.quotas = append(a.quotas, quotaKey(c)) // another family, or on-demand
+		a.quotas = append(a.quotas, c) // another family, a smaller size, or on-demand
 	case replica.NoAddresses:
 		a.zones = append(a.zones, c.AZ) // another subnet
 	case replica.InstanceGone:
@@ -66,9 +66,9 @@ func (a *avoidance) learn(c replica.Candidate, cause error) {
 
 // reason says why a candidate is not worth trying, "" when it is.
 func (a *avoidance) reason(c replica.Candidate) string {
-	for _, key := range a.quotas {
-		if key == quotaKey(c) {
-			return "the quota of " + key + " is used up"
+	for _, refused := range a.quotas {
+		if quotaKey(refused) == quotaKey(c) && !isSmaller(c, refused) {
+			return "the quota of " + quotaKey(c) + " is used up"
 		}
 	}
 	for _, zone := range a.zones {
@@ -154,6 +154,10 @@ func timesInWords(n int) string {
 
 // mostReasons is how many reasons a notification names.
 const mostReasons = 3
+
+// isSmaller says whether a candidate may fit the rest of a quota that did not fit another one:
+// EC2 counts vCPUs. Choices that were recorded before they named the vCPUs say no.
+func isSmaller(c, refused replica.Candidate) bool { return c.VCPUs > 0 && c.VCPUs < refused.VCPUs }
 
 // quotaKey is what EC2 counts together: a family, as spot and as on-demand.
 func quotaKey(c replica.Candidate) string {

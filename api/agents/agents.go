@@ -127,7 +127,7 @@ func (a *Agents) Routes() []web.Route {
 type registerRequest struct {
 	web.LegacyValidation
 	Hostname     string   `json:"hostname"         binding:"max=255"`
-	LogicalID    string   `json:"logical_agent_id" binding:"required,max=255"`
+	LogicalID    string   `json:"logical_agent_id" binding:"required,max=255" text:"exact"`
 	InstanceID   string   `json:"instance_id"      binding:"required,max=50"`
 	InstanceType string   `json:"instance_type"    binding:"required,max=64"`
 	Region       string   `json:"region"           binding:"required,max=32"`

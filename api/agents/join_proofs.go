@@ -135,7 +135,7 @@ func (a *Agents) joinByRole(ctx context.Context, in *joinByRoleRequest) (*joinAn
 type joinByDocumentRequest struct {
 	registerRequest
 	named
-	Signature string `json:"signature" binding:"required,max=16384" doc:"what the metadata service answers at dynamic/instance-identity/rsa2048"`
+	Signature string `json:"signature" binding:"required,max=16384" text:"lines" doc:"what the metadata service answers at dynamic/instance-identity/rsa2048"`
 	Attempt   string `json:"attempt"   binding:"required,min=32,max=64" doc:"random text: the same attempt may be repeated"`
 }
 

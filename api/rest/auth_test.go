@@ -61,6 +61,9 @@ func TestWhoMayCallWhat(t *testing.T) {
 		if r.ID == "heartbeat" { // its statuses are other words
 			body = `{}`
 		}
+		if r.ID == "reportHookResults" {
+			body = `{"instance_id":"i-1","notice_id":"n","kind":"drain","hooks":[{"name":"drain/10-stop","attempt":1}]}`
+		}
 		if r.Strict {
 			body = map[string]string{"createSink": `{"kind":"log"}`}[r.ID]
 		}

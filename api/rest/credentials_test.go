@@ -181,7 +181,7 @@ func TestAnAgentsTokenReportsForItsOwn(t *testing.T) {
 		}
 		require.Contains(t, want, status, r.ID)
 	}
-	require.Equal(t, 11, let)
+	require.Equal(t, 12, let)
 
 	own := "/api/agents/" + agent
 	s.call(token, "POST", own+"/heartbeat", `{"status":"online","instance_id":"i-1"}`).holds(t, 403,

@@ -9,13 +9,24 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // problems collects what is wrong with a request, by field.
 type problems struct {
 	byField map[string][]string
 	order   []string
+	// cleans says that characters that are not shown are replaced: a report of an agent is
+	// not lost for one of them. Otherwise they are refused.
+	cleans bool
 }
+
+// Forms of a text that its field names with the tag "text". Without one it is a line.
+const (
+	exactText = "exact" // a name that others compare: never replaced by another
+	linesText = "lines" // line feeds and tabs belong to it
+)
 
 func (p *problems) add(field, sentence string) {
 	if p.byField == nil {
@@ -31,14 +42,15 @@ func (p *problems) add(field, sentence string) {
 
 // decode reads JSON into v. It differs from encoding/json in what deployed
 // programs need: names are compared exactly, null means absent, every problem is
-// found and named by its path, and text that Postgres cannot hold is refused.
-func (p *problems) decode(raw json.RawMessage, v reflect.Value, path string) {
+// found and named by its path, and text that Postgres cannot hold is refused. The form is
+// that of the field's texts.
+func (p *problems) decode(raw json.RawMessage, v reflect.Value, path, form string) {
 	if string(raw) == "null" {
 		return
 	}
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
-		p.decode(raw, v.Elem(), path)
+		p.decode(raw, v.Elem(), path, form)
 		return
 	}
 	if v.Type() == reflect.TypeFor[json.RawMessage]() {
@@ -52,7 +64,7 @@ func (p *problems) decode(raw json.RawMessage, v reflect.Value, path string) {
 		if err := u.UnmarshalJSON(raw); err != nil {
 			p.add(path, err.Error())
 		} else if s, ok := v.Addr().Interface().(*Text); ok {
-			p.text(path, string(*s))
+			*s = Text(p.text(path, string(*s), form))
 		}
 		return
 	}
@@ -67,7 +79,7 @@ func (p *problems) decode(raw json.RawMessage, v reflect.Value, path string) {
 		}
 		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
 		for i, item := range items {
-			p.decode(item, v.Index(i), joinPath(path, strconv.Itoa(i)))
+			p.decode(item, v.Index(i), joinPath(path, strconv.Itoa(i)), form)
 		}
 	case reflect.Map:
 		var items map[string]json.RawMessage
@@ -77,16 +89,15 @@ func (p *problems) decode(raw json.RawMessage, v reflect.Value, path string) {
 		}
 		v.Set(reflect.MakeMapWithSize(v.Type(), len(items)))
 		for key, item := range items {
-			p.text(path, key)
 			elem := reflect.New(v.Type().Elem()).Elem()
-			p.decode(item, elem, joinPath(path, key))
-			v.SetMapIndex(reflect.ValueOf(key), elem)
+			p.decode(item, elem, joinPath(path, key), form)
+			v.SetMapIndex(reflect.ValueOf(p.text(path, key, form)), elem)
 		}
 	default:
 		if json.Unmarshal(raw, v.Addr().Interface()) != nil {
 			p.add(path, wrongType(v.Kind()))
 		} else if v.Kind() == reflect.String {
-			p.text(path, v.String())
+			v.SetString(p.text(path, v.String(), form))
 		}
 	}
 }
@@ -120,7 +131,7 @@ func (p *problems) members(members map[string]json.RawMessage, v reflect.Value, 
 			case string(raw) == "null" && required(f):
 				p.add(joinPath(path, name), errNull.Error())
 			default:
-				p.decode(raw, v.Field(i), joinPath(path, name))
+				p.decode(raw, v.Field(i), joinPath(path, name), f.Tag.Get("text"))
 			}
 		}
 	}
@@ -172,8 +183,7 @@ func (p *problems) scalar(name, text string, v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		p.text(name, text)
-		v.SetString(text)
+		v.SetString(p.text(name, text, ""))
 	case reflect.Int, reflect.Int64:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
@@ -191,13 +201,28 @@ func (p *problems) scalar(name, text string, v reflect.Value) {
 	}
 }
 
-// text refuses what a Postgres text cannot hold.
-func (p *problems) text(path, s string) {
-	if strings.IndexByte(s, 0) >= 0 {
+// text judges a text and returns the one to use. It refuses what a Postgres text cannot
+// hold, and refuses or replaces what people would not see.
+func (p *problems) text(path, s, form string) string {
+	switch {
+	case strings.IndexByte(s, 0) >= 0:
 		p.add(path, errNUL.Error())
-	} else if !utf8.ValidString(s) {
+		return s
+	case !utf8.ValidString(s):
 		p.add(path, errNotString.Error())
+		return s
 	}
+	shown := plaintext.CleanLine(s)
+	if form == linesText {
+		s = strings.ReplaceAll(s, "\r\n", "\n")
+		shown = plaintext.CleanLines(s)
+	}
+	if shown == s || p.cleans && form != exactText {
+		return shown
+	}
+	hidden, _ := plaintext.FindHidden(s)
+	p.add(path, fmt.Sprintf("Contains a character that is not shown (%U).", hidden))
+	return s
 }
 
 func wrongType(k reflect.Kind) string {

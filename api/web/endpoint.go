@@ -112,7 +112,7 @@ func (LegacyValidation) sentence(*problems) string { return "Validation failed" 
 // a required field may come from any of them. Fails with request.invalid, whose
 // details name the fields.
 func bindRequest(c *gin.Context, body []byte, in any) error {
-	v, p := reflect.ValueOf(in).Elem(), &problems{}
+	v, p := reflect.ValueOf(in).Elem(), &problems{cleans: c.GetBool(cleansKey)}
 	if own, ok := in.(interface{ ParseBody([]byte) error }); ok { // a domain reads it
 		if len(bytes.TrimSpace(body)) == 0 {
 			return errNoBody()
@@ -162,7 +162,7 @@ func bindBody(body []byte, v reflect.Value, p *problems) error {
 		p.add("_schema", "Invalid input type.")
 		return nil
 	}
-	p.decode(body, v, "")
+	p.decode(body, v, "", "")
 	return nil
 }
 

@@ -26,6 +26,7 @@ const (
 	quietKey   = "spotkeeper.quiet"
 	recheckKey = "spotkeeper.recheck"
 	surfaceKey = "spotkeeper.surface"
+	cleansKey  = "spotkeeper.cleans"
 	requestKey = "X-Request-Id"
 )
 
@@ -168,6 +169,7 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 	}
 	return func(c *gin.Context) {
 		c.Set(quietKey, r.Quiet || shared != nil) // pages read all day long, too
+		c.Set(cleansKey, r.IsOfAgents())
 		ctx := c.Request.Context()
 		if r.Timeout > 0 {
 			var cancel context.CancelFunc

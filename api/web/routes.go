@@ -70,6 +70,10 @@ func (r Route) LeastRole() operators.Role {
 	}
 }
 
+// IsOfAgents says whether programs on instances call the route. What they report is not
+// refused for a character that is not shown: it is replaced.
+func (r Route) IsOfAgents() bool { return r.Auth == Agent || r.Auth == Joining || r.Own || r.Old }
+
 // MayCall lists the ids of the changes that the caller of a request may ask for, and of the
 // reads that are not for every caller, for pages that leave the others out.
 func MayCall(c *gin.Context) []string {

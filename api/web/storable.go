@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"strings"
+
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // storable rewrites valid JSON so that Postgres can store it as jsonb, which accepts no
 // null character, no half of a surrogate pair, no invalid UTF-8 and no number of a
-// hundred thousand digits. Characters it cannot hold become U+FFFD,
-// such numbers become texts. JSON that cannot be read is the null of JSON.
+// hundred thousand digits. Characters it cannot hold, and those that people would not
+// see, are replaced (plaintext.CleanLine), and such numbers become texts. JSON that cannot be read is the null of JSON.
 func storable(raw json.RawMessage) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -28,7 +29,7 @@ func storable(raw json.RawMessage) json.RawMessage {
 func normalizeStored(v any) any {
 	switch v := v.(type) {
 	case string:
-		return strings.ReplaceAll(v, "\x00", "\uFFFD")
+		return plaintext.CleanLine(v)
 	case json.Number:
 		if _, err := strconv.ParseFloat(v.String(), 64); err != nil {
 			return v.String()
@@ -40,7 +41,7 @@ func normalizeStored(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, member := range v {
-			out[strings.ReplaceAll(name, "\x00", "\uFFFD")] = normalizeStored(member)
+			out[plaintext.CleanLine(name)] = normalizeStored(member)
 		}
 		return out
 	}

@@ -88,7 +88,7 @@ func (p *problems) unknownMembers(raw json.RawMessage, t reflect.Type, path stri
 
 // parsesItself says that a domain reads the body.
 func parsesItself(t reflect.Type) bool {
-	_, own := reflect.New(t).Interface().(interface{ parseBody([]byte) error })
+	_, own := reflect.New(t).Interface().(interface{ ParseBody([]byte) error })
 	return own
 }
 

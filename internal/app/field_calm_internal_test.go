@@ -283,6 +283,32 @@ func TestChoiceStaysInItsRequirements(t *testing.T) {
 	require.True(t, strings.HasPrefix(out.SuccessorPool, "m5a.large."), "%s after %v", out.SuccessorPool, out.Launches)
 }
 
+// TestAQuotaThatFitsASmallerSize: what is left of a quota is used for a smaller size that meets
+// the requirements. Sizes that need as much as the refused one or more are not tried.
+func TestAQuotaThatFitsASmallerSize(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
+	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.InstanceType = types.InstanceTypeM52xlarge }))
+	f.collect()
+	f.call("PUT", "/api/client/agents/"+m.id+"/requirements", map[string]any{
+		"include":        []string{"m5.*"},
+		"min_vcpus":      4,
+		"min_memory_mib": 8192,
+	}, nil)
+	spot, demand := 8+4, 0
+	require.NoError(t, f.sim.SetQuota(t.Context(), simclient.Quota{
+		Account:   fieldAccount,
+		Region:    "us-east-1",
+		SpotVCPUs: &spot,
+		VCPUs:     &demand,
+	}))
+	out := m.lose()
+	require.True(t, strings.HasPrefix(out.SuccessorPool, "m5.xlarge."), "%s after %v", out.SuccessorPool, out.Launches)
+	require.Equal(t, 1, out.Replicas, out.Steps)
+	require.Len(t, out.Launches, 3, "one of the wanted size in each market, and the smaller one: %v", out.Launches)
+}
+
 // TestQuotasAreHeldAgainstTheLossOfAZone: notified once, and when they suffice again.
 func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
 	t.Parallel()

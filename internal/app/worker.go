@@ -234,7 +234,13 @@ func (a *App) scores() *activities.Scores {
 
 // preflight checks agents in calm.
 func (a *App) preflight() *activities.Preflights {
-	return &activities.Preflights{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
+	return &activities.Preflights{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Templates: a.templates()}
+}
+
+// templates notes what new primaries were launched with.
+func (a *App) templates() *activities.Templates {
+	return &activities.Templates{Store: &postgres.Templates{Launches: postgres.Launches{DB: a.DB}}, Fleet: a.ec2Fleet(),
+		Log: a.Log, Watch: templatesWatch, Every: templatesEvery}
 }
 
 // Register registers every activity with a worker.
@@ -297,8 +303,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Workflows: a.Workflows,
 			Log:       a.Log,
 		},
-		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: cloud, Log: a.Log,
-			Watch: templatesWatch, Every: templatesEvery},
+		a.templates(),
 		market,
 		&activities.Decisions{
 			Store:     &decisions.Decisions{DB: a.DB},

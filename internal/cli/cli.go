@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"spotkeeper/internal/cli/client"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // errFailed ends a command with code 1 whose output has said already what is wrong.
@@ -30,7 +31,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, problems io.Writ
 	case ctx.Err() != nil:
 		return 130
 	case !errors.Is(err, errFailed):
-		_, _ = fmt.Fprintln(problems, "spotkeeper:", err)
+		_, _ = fmt.Fprintln(problems, "spotkeeper:", plaintext.CleanLines(err.Error()))
 	}
 	return 1
 }

@@ -208,10 +208,16 @@ func TestAnOperationsIDMayHaveSlashes(t *testing.T) {
 // TestANameCannotPaintTheTerminal: names come from tenants.
 func TestANameCannotPaintTheTerminal(t *testing.T) {
 	t.Parallel()
-	a := serve(t, map[string]string{"GET /api/fleet": strings.Replace(fleetOfOne, `"web"`, `"w\u001b[2J\teb"`, 1)})
+	a := serve(t, map[string]string{"GET /api/fleet": strings.Replace(fleetOfOne, `"web"`, `"w\u001b[2J\te\u202eb"`, 1)})
 	r := run(t, "", "agents", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"))
-	require.Contains(t, r.out, "w [2J eb")
+	require.Contains(t, r.out, "w\ufffd[2J e\ufffdb")
 	require.NotContains(t, r.out, "\x1b")
+
+	a = serve(t, map[string]string{"GET /api/fleet": `503 {"code":"auth.unavailable","error":"no \u001b[2J such \u202etoken"}`})
+	r = run(t, "", "agents", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"))
+	require.NotEqual(t, 0, r.code)
+	require.NotContains(t, r.err, "\x1b")
+	require.NotContains(t, r.err, "\u202e")
 }
 
 func TestDoctorFindsWhatIsWrong(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // formats are what -o takes.
@@ -55,14 +57,7 @@ func (t *table) row(cells ...any) {
 }
 
 // clean keeps what a stored name could do to a terminal or to the columns out of both.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return plaintext.CleanLine(s) }
 
 func cell(v any) string {
 	switch v := v.(type) {

@@ -139,7 +139,7 @@ func (p *program) printEvent(w io.Writer, e event) error {
 		_, err := fmt.Fprintln(w, clean(e.data))
 		return err
 	}
-	line := []string{at(x.At), x.Type}
+	line := []string{at(x.At), clean(x.Type)}
 	for _, key := range []string{"kind", "state", "result", "reason", "phase", "summary", "agent_id", "instance_id", "new_primary", "id"} {
 		if v, ok := x.Data[key]; ok && v != nil && v != "" {
 			line = append(line, key+"="+clean(fmt.Sprint(v)))

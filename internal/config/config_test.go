@@ -92,6 +92,8 @@ func TestOperatorsHaveNames(t *testing.T) {
 	require.ErrorContains(t, err, "role")
 	_, err = config.API{AdminTokens: "ann=0123456789abcdef,bob:viewer=0123456789abcdef"}.Operators()
 	require.ErrorContains(t, err, "same token", "whose role would count")
+	_, err = config.API{AdminTokens: "a\u200bnn=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "not shown")
 	_, err = config.API{AdminTokens: ":viewer=0123456789abcdef"}.Operators()
 	require.ErrorContains(t, err, "no name")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"spotkeeper/internal/domain/operators"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // OIDC is the identity provider of a deployment's operators.
@@ -124,6 +125,9 @@ func (a API) Operators() (map[string]operators.Account, error) {
 		}
 		if name == "" {
 			return nil, errors.New("ADMIN_TOKEN: an operator has no name: write name=token or name:role=token")
+		}
+		if strings.ContainsFunc(name, plaintext.IsHidden) {
+			return nil, fmt.Errorf("ADMIN_TOKEN: the name %q contains a character that is not shown", name)
 		}
 		if len(token) < minToken {
 			return nil, fmt.Errorf("ADMIN_TOKEN: the token of %q is shorter than %d characters", name, minToken)

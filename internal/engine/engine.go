@@ -13,6 +13,7 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // Ways to fail, and to be held back. A veto's code is one of these or one of
@@ -148,7 +149,7 @@ func DecideUnrecorded(ctx context.Context, e Engine, in Input) Decision {
 	if !in.Agent.Enabled {
 		d = StayPut(in, "Agent disabled", Veto{agent.Disabled, "The agent is disabled."})
 	} else if answer, err := callEngine(ctx, e, in); err != nil {
-		d = StayPut(in, "Decision engine unavailable - staying in current mode for safety: "+err.Error(),
+		d = StayPut(in, "Decision engine unavailable - staying in current mode for safety: "+sentence(err),
 			vetoForError(err))
 		d.Confidence = 0
 	} else {
@@ -229,8 +230,11 @@ func vetoForError(err error) Veto {
 	if code == "" {
 		code = Unavailable
 	}
-	return Veto{code, err.Error()}
+	return Veto{code, sentence(err)}
 }
+
+// sentence is an error as one line for people: an uploaded engine's error has words of its own.
+func sentence(err error) string { return plaintext.CleanLine(err.Error()) }
 
 func clampToUnit(f float64) float64 { return min(max(f, 0), 1) }
 

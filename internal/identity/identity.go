@@ -15,12 +15,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/operators"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // Ways to fail to log in.
@@ -225,7 +227,7 @@ const maxName = 200
 
 func usableName(name string) bool {
 	return name != "" && len(name) <= maxName && !strings.ContainsFunc(name, func(r rune) bool {
-		return r < ' ' || r == 0x7f || r == 0xfffd
+		return r == utf8.RuneError || plaintext.IsHidden(r)
 	})
 }
 

@@ -107,6 +107,7 @@ func TestWhatTheProviderSaysIsChecked(t *testing.T) {
 		"signed by a stranger":             {map[string]any{"forged": true}, identity.Refused},
 		"without a name":                   {map[string]any{"email": " "}, identity.NoName},
 		"with a name that breaks the line": {map[string]any{"email": "a\nb"}, identity.NoName},
+		"with a name that looks alike":     {map[string]any{"email": "ann\u200b@example.com"}, identity.NoName},
 		"not verified":                     {map[string]any{"email_verified": false}, identity.NoName},
 		"perhaps verified":                 {map[string]any{"email_verified": nil}, identity.NoName},
 		"verified in words":                {map[string]any{"email_verified": "true"}, ""},

@@ -14,7 +14,7 @@ const (
 )
 
 const (
-	planEvery  = 30 * time.Second
+	planEvery  = 5 * time.Second
 	planAtOnce = 10
 	planWithin = 20 * time.Second
 	// insist is how long before AWS's time a move no longer waits for the limits and pauses

@@ -113,6 +113,7 @@ test('a pool is blocked with a reason and an end, which explain says, and opened
   await expect(blocks).toContainText('all clients')
   await expect(blocks).toContainText('AWS repairs this zone')
   await expect(page.getByRole('button', { name: `${pool}: blocked` })).toBeVisible()
+  await until('prices of its type', async () => JSON.stringify(await operator(s, 'GET', `/api/client/agents/${ledger.id}/explain`)).includes(pool), 60)
   await open(page, '/agents/' + ledger.id)
   await expect(page.getByText(new RegExp(`${pool} is blocked by operator:ada until .*: AWS repairs this zone\\.`)).first()).toBeVisible()
   await open(page, '/pools?pool=' + pool)

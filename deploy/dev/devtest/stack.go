@@ -16,6 +16,8 @@ import (
 	"spotkeeper/deploy/dev/embedded/child"
 	"spotkeeper/deploy/dev/embedded/loopback"
 	"spotkeeper/deploy/dev/stack"
+	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/testkit/scratch"
 )
 
@@ -38,6 +40,8 @@ type Options struct {
 	EC2Delays string
 	// Environment is added to that of api and worker.
 	Environment map[string]string
+	// Events has the worker receive what the simulator announces: AWS's events.
+	Events bool
 	// Without are parts that are not started. They can be later, by Restart.
 	Without []string
 	// OnDisk keeps the stack's state on the disk, for measurements. Else it is in
@@ -118,6 +122,10 @@ func (s *Stack) describe(compiled programs) {
 	s.EC2 = "http://" + loopback.Addr(ec2)
 	s.WorkerMetrics, s.API, s.APIMetrics = "http://"+loopback.Addr(metrics), "http://"+loopback.Addr(api), "http://"+
 		loopback.Addr(apiMetrics)
+
+	if s.options.Events {
+		s.EventQueue = s.EC2 + "/" + simclient.DefaultAccount + "/" + ec2sim.EventQueue
+	}
 
 	dev := func(name string, args ...string) {
 		args = append([]string{name, "--json", "--dir", filepath.Join(s.Dir, "state")}, args...)

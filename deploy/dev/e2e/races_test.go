@@ -96,6 +96,7 @@ func (w *witness) SignalWithStartWorkflow(
 	case signal != workflows.SignalWake:
 	case err == nil:
 		w.wakes.Add(1)
+	case ctx.Err() != nil: // the client gave up waiting, and its activity sends the wake again
 	default:
 		w.mu.Lock()
 		defer w.mu.Unlock()

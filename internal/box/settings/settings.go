@@ -172,7 +172,7 @@ func (s Settings) Validate() error {
 		wrong = append(wrong, fmt.Errorf("imds.poll must be at most 30s, not %s", s.IMDS.Poll))
 	}
 	if s.Hooks.Budget < 0 || s.Hooks.Budget > 115*time.Second {
-		wrong = append(wrong, fmt.Errorf("hooks.budget must be below the two minutes of a notice, not %s",
+		wrong = append(wrong, fmt.Errorf("hooks.budget is 115s at most, because a notice leaves two minutes; it is %s",
 			s.Hooks.Budget))
 	}
 	if s.Heartbeat <= 0 || s.Ready.Every <= 0 || s.Ready.Successes < 1 {

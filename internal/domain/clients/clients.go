@@ -9,11 +9,11 @@ import (
 	"net/mail"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // Ways to fail.
@@ -72,8 +72,8 @@ func (n *NewClient) Normalize() error {
 		return BadName.New("Client name is required")
 	case utf8.RuneCountInString(n.Name) > 255:
 		return BadName.New("The client name is longer than 255 characters")
-	case strings.ContainsFunc(n.Name, unicode.IsControl):
-		return BadName.New("The client name contains control characters")
+	case strings.ContainsFunc(n.Name, plaintext.IsHidden):
+		return BadName.New("The client name contains a character that is not shown")
 	}
 	if n.Launcher == "" {
 		n.Launcher = agent.ControlPlane
@@ -90,7 +90,7 @@ func (n *NewClient) Normalize() error {
 		return nil
 	}
 	if a, err := mail.ParseAddress(n.Email); err != nil || a.Address != n.Email ||
-		utf8.RuneCountInString(n.Email) > 255 {
+		utf8.RuneCountInString(n.Email) > 255 || strings.ContainsFunc(n.Email, plaintext.IsHidden) {
 		return BadEmail.New("%q is not an e-mail address", n.Email)
 	}
 	return nil

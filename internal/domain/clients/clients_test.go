@@ -70,6 +70,8 @@ func TestNormalize(t *testing.T) {
 		"empty":           {in: clients.NewClient{Name: "  "}, code: clients.BadName},
 		"too long":        {in: clients.NewClient{Name: strings.Repeat("é", 256)}, code: clients.BadName},
 		"control":         {in: clients.NewClient{Name: "a\nb"}, code: clients.BadName},
+		"zero width":      {in: clients.NewClient{Name: "ac\u200bme"}, code: clients.BadName},
+		"hidden e-mail":   {in: clients.NewClient{Name: "a", Email: "a\u202eb@x.test"}, code: clients.BadEmail},
 		"bad email":       {in: clients.NewClient{Name: "A", Email: "not an address"}, code: clients.BadEmail},
 		"display name":    {in: clients.NewClient{Name: "A", Email: "A <a@b.c>"}, code: clients.BadEmail},
 		"no room for one": {in: clients.NewClient{Name: strings.Repeat("n", 250)}, code: clients.BadEmail},

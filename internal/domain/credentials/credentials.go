@@ -8,11 +8,11 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // Ways to fail.
@@ -124,8 +124,10 @@ func (n *NewCredential) Normalize() error {
 	switch {
 	case utf8.RuneCountInString(n.Name) > MaxName:
 		return Invalid.New("The name of a credential has %d characters at most", MaxName)
-	case strings.ContainsFunc(n.Name, unicode.IsControl):
-		return Invalid.New("The name of a credential has no control characters")
+	case strings.ContainsFunc(n.Name, plaintext.IsHidden):
+		return Invalid.New("The name of a credential contains a character that is not shown")
+	case strings.ContainsFunc(n.LogicalID, plaintext.IsHidden):
+		return Invalid.New("The agent's name contains a character that is not shown")
 	case n.TTL < 0:
 		return Invalid.New("A credential cannot expire before it is made")
 	}

@@ -70,6 +70,8 @@ func TestWhatACredentialIsMadeFrom(t *testing.T) {
 		"an agent's by hand":         {in: credentials.NewCredential{Kind: "agent"}},
 		"a past one":                 {in: credentials.NewCredential{Kind: "enrolment", TTL: -1}},
 		"a control character":        {in: credentials.NewCredential{Kind: "tenant", Name: "a\x07", Scope: "read"}},
+		"a reversed order":           {in: credentials.NewCredential{Kind: "tenant", Name: "a\u202eb", Scope: "read"}},
+		"an agent with a zero width": {in: credentials.NewCredential{Kind: "enrolment", LogicalID: "w\u200beb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

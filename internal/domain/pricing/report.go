@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // Report is one pricing-report of an agent, whichever of the deployed programs
@@ -73,15 +74,15 @@ type wirePool struct {
 	Price        number `json:"price"`
 }
 
-// text is a string; another scalar or null is none, so that one odd field of one
-// pool does not lose the others.
+// text is a string, whose characters that are not shown are replaced; another scalar or
+// null is none, so that one odd field of one pool does not lose the others.
 type text string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *text) UnmarshalJSON(raw []byte) error {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
-		*t = text(s)
+		*t = text(plaintext.CleanLine(s))
 	}
 	return nil
 }

@@ -296,8 +296,12 @@ func (c chooser) spread(order func(a, b PoolFacts) int) func(a, b PoolFacts) int
 // finish applies what holds for every choice.
 func (c chooser) finish(in []Candidate) []Candidate {
 	var out, resting []Candidate
-	seen := map[string]bool{}
+	seen, vcpus := map[string]bool{}, map[string]int{}
+	for _, t := range c.facts.Types {
+		vcpus[t.Name] = t.VCPUs
+	}
 	for _, x := range in {
+		x.VCPUs = vcpus[x.InstanceType]
 		capped := c.plan.MaxHourlyCost > 0 && (x.HourlyPrice <= 0 || x.HourlyPrice > c.plan.MaxHourlyCost)
 		switch {
 		case x.AZ == "" || seen[x.Key()] || capped || slices.Contains(c.plan.ExcludeZones, x.AZ):

@@ -154,6 +154,7 @@ type Candidate struct {
 	AZ           string     `json:"az"`
 	Mode         agent.Mode `json:"mode"`
 	HourlyPrice  float64    `json:"hourly_price,omitempty"` // USD; 0: unknown
+	VCPUs        int        `json:"vcpus,omitempty"`        // 0: unknown
 	Why          string     `json:"why"`                    // for the operators' page
 }
 

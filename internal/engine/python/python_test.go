@@ -13,6 +13,7 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/plaintext"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/engine/python"
@@ -132,6 +133,9 @@ func TestMisbehaviourMeansStay(t *testing.T) {
 		edit                 func(*python.Options)
 	}{
 		{"it raises", body(`raise ValueError("no idea")`), "ValueError: no idea", nil},
+		{"it raises what paints a terminal", body(`raise ValueError("no\x1b[2J\u202e idea\n\nnone")`), "\ufffd[2J\ufffd idea", nil},
+		{"it answers in words that are not shown", body(`return {"decision_type": "stay", "reason": "no\x1b[2J\u202e\nidea" + "x" * 9999}`),
+			"no\ufffd[2J\ufffd idea", nil},
 		{"it exits", body(`raise SystemExit(3)`), "SystemExit", nil},
 		{"it kills itself", body(`os._exit(7)`), "died (exit status 7)", nil},
 		{"it hangs", body(`time.sleep(3600)`), "did not answer in time",
@@ -168,7 +172,15 @@ func TestMisbehaviourMeansStay(t *testing.T) {
 			require.Equal(t, engine.Stay, d.Action, d.Reason)
 			require.Equal(t, agent.Spot, d.Mode)
 			require.Contains(t, d.Reason, c.reason)
+			_, found := plaintext.FindHidden(d.Reason)
+			require.False(t, found, "%q", d.Reason)
+			require.Less(t, len(d.Reason), 2000)
+			if c.name == "it answers in words that are not shown" {
+				return
+			}
 			require.NotEmpty(t, d.Vetoes)
+			_, found = plaintext.FindHidden(d.Vetoes[0].Reason)
+			require.False(t, found, "%q", d.Vetoes[0].Reason)
 		})
 	}
 }

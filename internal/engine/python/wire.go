@@ -2,11 +2,13 @@ package python
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/plaintext"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/host"
 )
@@ -120,7 +122,7 @@ func decision(in engine.Input, result json.RawMessage) (engine.Decision, error) 
 	if word == "" {
 		word = v.Action
 	}
-	d := engine.StayPut(in, v.Reason)
+	d := engine.StayPut(in, shownReason(v.Reason))
 	switch {
 	case strings.HasPrefix(word, "stay"):
 	case word == string(engine.SwitchToOnDemand):
@@ -131,20 +133,29 @@ func decision(in engine.Input, result json.RawMessage) (engine.Decision, error) 
 		return engine.Decision{}, engine.BadAnswer.New(
 			"make_decision returned the decision %.40q; it must be stay, switch_to_spot or switch_to_ondemand", word)
 	}
-	for from, to := range map[*float64]*float64{
-		v.Risk:           &d.Risk,
-		v.Savings:        &d.Savings,
-		v.SavingsPerHour: &d.Savings,
-		v.Confidence:     &d.Confidence,
+	for _, given := range []struct{ from, to *float64 }{
+		{v.Risk, &d.Risk},
+		{v.Savings, &d.Savings},
+		{v.SavingsPerHour, &d.Savings}, // the name that says the unit wins
+		{v.Confidence, &d.Confidence},
 	} {
-		if from != nil {
-			*to = *from
+		if given.from != nil {
+			*given.to = *given.from
 		}
 	}
-	if d.Reason == "" {
-		d.Reason = "The engine gave no reason."
-	}
 	return d, nil
+}
+
+// maxReason is the length in characters of a reason that an uploaded engine may give.
+const maxReason = 1000
+
+// shownReason is an uploaded engine's reason as one line for people.
+func shownReason(reason string) string {
+	reason = strings.TrimSpace(plaintext.CleanLine(reason))
+	if runes := []rune(reason); len(runes) > maxReason {
+		return string(runes[:maxReason]) + "…"
+	}
+	return cmp.Or(reason, "The engine gave no reason.")
 }
 
 // named is the pool the engine chose; one that leaves the choice to us gets the

@@ -37,6 +37,7 @@ SELECT i.id IS NOT NULL,
     coalesce(i.region, ''),
     coalesce(c.role_arn, ''),
     coalesce(c.external_id, ''),
+    coalesce(c.own_account, false),
     coalesce(CASE WHEN c.role_arn = '' THEN $3 ELSE split_part(c.role_arn, ':', 5) END <> e.account, false),
     CASE WHEN i.id IS NULL THEN EXISTS (
         SELECT
@@ -67,7 +68,7 @@ func (s *Intake) Owners(ctx context.Context, of []events.Event) ([]intake.Owner,
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o intake.Owner, err error) {
 		err = row.Scan(&o.Known, &o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN,
-			&o.Account.ExternalID, &o.Foreign, &o.Launching)
+			&o.Account.ExternalID, &o.Account.Own, &o.Foreign, &o.Launching)
 		o.Account.ClientID = o.ClientID
 		return o, err
 	})

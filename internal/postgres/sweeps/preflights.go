@@ -21,7 +21,10 @@ var _ activities.PreflightStore = (*Preflights)(nil)
 func (s *Preflights) PreflightPlace(ctx context.Context, clientID, agentID string) (*activities.PreflightPlace, error) {
 	var out activities.PreflightPlace
 	err := s.DB.Pool.QueryRow(ctx, `
-SELECT a.id, p.id, p.region, c.id, c.role_arn, c.external_id, p.az, l.template,
+SELECT a.id, p.id, p.region, c.id, c.role_arn, c.external_id, c.own_account, p.az,
+    p.proof = 'unproven',
+    a.launcher <> 'control-plane',
+    l.template,
     EXISTS (
         SELECT
         FROM placement_score_reads s
@@ -35,7 +38,7 @@ JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 LEFT JOIN launch_templates l ON l.agent_id = a.id
 WHERE a.id = $1 AND ($2 = '' OR a.client_id = $2) AND a.status <> 'deleted'`, agentID, clientID).
 		Scan(&out.AgentID, &out.InstanceID, &out.Region, &out.Account.ClientID, &out.Account.RoleARN,
-			&out.Account.ExternalID, &out.Zone, &out.Template, &out.Scoreless)
+			&out.Account.ExternalID, &out.Account.Own, &out.Zone, &out.Unproven, &out.ByAgent, &out.Template, &out.Scoreless)
 	if pg.IsNoRows(err) {
 		return nil, pg.UnknownAgent(agentID)
 	}
@@ -103,7 +106,7 @@ func (s *Preflights) Preflight(ctx context.Context, clientID, agentID string) (*
 // PreflightsDue lists agents whose last report is older than a day, those without one first.
 func (s *Primaries) PreflightsDue(ctx context.Context, limit int) ([]activities.Primary, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
-SELECT a.id, i.id, i.region, c.id, c.role_arn, c.external_id
+SELECT a.id, i.id, i.region, c.id, c.role_arn, c.external_id, c.own_account
 FROM instances i
 JOIN agents a ON a.id = i.agent_id
 JOIN clients c ON c.id = a.client_id
@@ -118,7 +121,7 @@ LIMIT $1`, limit)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
 		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN,
-			&p.Account.ExternalID)
+			&p.Account.ExternalID, &p.Account.Own)
 	})
 	return out, pg.Translate(err)
 }

@@ -30,7 +30,7 @@ WITH held AS (
     WHERE r.state = 'ready'
       AND r.launcher = 'control-plane'
       AND i.region <> '')
-SELECT h.client_id, coalesce(c.role_arn, ''), coalesce(c.external_id, ''), h.region,
+SELECT h.client_id, c.role_arn, c.external_id, c.own_account, h.region,
     jsonb_agg(jsonb_build_object(
         'replica_id', h.id,
         'agent_id', h.agent_id,
@@ -38,7 +38,7 @@ SELECT h.client_id, coalesce(c.role_arn, ''), coalesce(c.external_id, ''), h.reg
         'launched_at', h.launched_at))
 FROM held h
 JOIN clients c ON c.id = h.client_id
-GROUP BY h.client_id, c.role_arn, c.external_id, h.region, h.part`
+GROUP BY h.client_id, c.role_arn, c.external_id, c.own_account, h.region, h.part`
 
 // ListHeld lists the instances of all replicas that are ready and that the control plane
 // launched, grouped by account and region, at most perPlace in a group.
@@ -48,7 +48,7 @@ func (s *Standbys) ListHeld(ctx context.Context, perPlace int) ([]activities.Hel
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.HeldPlace, err error) {
-		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Region, &p.Held)
+		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own, &p.Region, &p.Held)
 	})
 	return out, pg.Translate(err)
 }

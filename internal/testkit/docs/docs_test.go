@@ -210,7 +210,7 @@ func TestImports(t *testing.T) {
 	all := []string{"activities", "api", "deploy", "internal", "worker", "workflows"}
 	roof := []string{"api", "internal/app", "worker", "deploy"}
 	above := append([]string{"activities", "workflows", "internal/postgres", "internal/fleet"}, roof...)
-	base := []string{"internal/config", "internal/sealing", "internal/temporalx", "internal/tracing",
+	base := []string{"internal/domain/plaintext", "internal/config", "internal/sealing", "internal/temporalx", "internal/tracing",
 		"internal/domain/fault", "internal/domain/operators"}
 	rules := map[string]struct{ deny, except []string }{
 		"internal/domain":    {deny: all, except: []string{"internal/engine"}},
@@ -233,7 +233,7 @@ func TestImports(t *testing.T) {
 		"internal/sealing":   {deny: all, except: base},
 		"internal/temporalx": {deny: all, except: base},
 		"internal/tracing":   {deny: all, except: base},
-		"internal/cli":       {deny: all},
+		"internal/cli":       {deny: all, except: []string{"internal/domain/plaintext"}},
 		"deploy/cli":         {deny: all, except: []string{"internal/cli"}},
 		"deploy/agent":       {deny: all, except: []string{"internal/box"}},
 		"internal/pghost":    {deny: all},

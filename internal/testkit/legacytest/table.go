@@ -17,9 +17,9 @@ type Row struct {
 // Table are the rows in their order: the first that fits decides.
 type Table []Row
 
-// LoadTable reads every table row of a Markdown file whose first cell is a route,
-// and before them those whose first cell is the launcher and whose second is a
-// route: they hold with this launcher alone.
+// LoadTable reads every table row of a Markdown file whose first cell is a route. A row
+// whose fifth cell names a launcher holds with this launcher alone, and decides before
+// the others.
 func LoadTable(path, launcher string) (Table, error) {
 	doc, err := os.ReadFile(path)
 	if err != nil {
@@ -31,11 +31,15 @@ func LoadTable(path, launcher string) (Table, error) {
 		for i := range cells {
 			cells[i] = strings.Trim(strings.TrimSpace(cells[i]), "`")
 		}
+		if len(cells) < 4 || !strings.Contains(cells[0], " /") {
+			continue
+		}
+		row := Row{Route: cells[0], Case: cells[1], Status: cells[2], Reason: cells[3]}
 		switch {
-		case len(cells) >= 4 && strings.Contains(cells[0], " /"):
-			out = append(out, Row{Route: cells[0], Case: cells[1], Status: cells[2], Reason: cells[3]})
-		case len(cells) >= 5 && launcher != "" && cells[0] == launcher:
-			own = append(own, Row{Route: cells[1], Case: cells[2], Status: cells[3], Reason: cells[4]})
+		case len(cells) == 4:
+			out = append(out, row)
+		case launcher != "" && cells[4] == launcher:
+			own = append(own, row)
 		}
 	}
 	return append(own, out...), nil

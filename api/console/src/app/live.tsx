@@ -4,6 +4,7 @@ import { otherTabs } from '../api/client'
 import { backoff, initial, keysOf, reduce, type StreamState, type Told } from '../api/stream'
 import { duration } from '../lib/format'
 import { useNow } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 interface Live extends StreamState {
   paused: boolean
@@ -61,7 +62,7 @@ export function LiveProvider({ path, children }: { path: string; children: React
   }, [path, paused, client])
   useEffect(() => {
     if (paused || !otherTabs) return
-    const changed = () => void client.invalidateQueries()
+    const changed = () => void refresh(client)
     otherTabs.addEventListener('message', changed)
     return () => otherTabs?.removeEventListener('message', changed)
   }, [paused, client])

@@ -14,6 +14,7 @@ import { PauseFields, usePauseWish } from '../ui/PauseFields'
 import { Preflight } from '../ui/Preflight'
 import { SwitchAgent } from '../ui/SwitchAgent'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 const PriceChart = lazy(() => import('../ui/PriceChart'))
 
@@ -97,7 +98,7 @@ function Promote({ s, r }: { s: State; r: Schemas['stateReplica'] }) {
     <Ask needs="promoteReplica" trigger={<button disabled={r.state !== 'ready'}>Promote …</button>} title={`Make ${r.instance_id ?? 'it'} the primary?`} confirm="Promote"
       act={async () => {
         const got = await ask(api.POST('/api/agents/{agent_id}/replicas/{replica_id}/promote', { params: { path: { agent_id: s.agent_id, replica_id: r.id } }, body: { demote_old_primary: keep } }))
-        await client.invalidateQueries()
+        await refresh(client)
         say(<>{got.message} {got.operation_id && <OperationLink id={got.operation_id}>See the promotion</OperationLink>}</>)
       }}>
       <p>{r.instance_id} leads instead of {s.primary?.id ?? 'nothing'}; the epoch goes from {s.epoch} to {s.epoch + 1}.</p>
@@ -177,7 +178,7 @@ function Actions({ s, name, paused }: { s: State; name: string; paused: boolean 
         <Ask needs="createReplica" trigger={<button>Launch a standby …</button>} title={`Launch a standby for ${name}?`} confirm="Launch"
           act={async () => {
             await ask(api.POST('/api/agents/{agent_id}/replicas', { ...path, body: {} }))
-            await client.invalidateQueries()
+            await refresh(client)
             say('A standby is being launched.')
           }}><p>It runs, and costs, until it is promoted or the mode changes.</p></Ask>
       )}
@@ -185,14 +186,14 @@ function Actions({ s, name, paused }: { s: State; name: string; paused: boolean 
         <Ask needs="resumeAgent" trigger={<button>Resume …</button>} title={`Let ${name} move again?`} confirm="Resume"
           act={async () => {
             await ask(api.POST('/api/client/agents/{agent_id}/resume', path))
-            await client.invalidateQueries()
+            await refresh(client)
             say(`${name} may move again.`)
           }}><p>A pause of its client or of all clients still holds.</p></Ask>
       ) : (
         <Ask needs="pauseAgent" trigger={<button>Pause …</button>} title={`Pause the voluntary moves of ${name}?`} confirm="Pause" ready={wish.reason.trim() !== ''}
           act={async () => {
             await ask(api.POST('/api/client/agents/{agent_id}/pause', { ...path, body: { minutes: wish.minutes, reason: wish.reason } }))
-            await client.invalidateQueries()
+            await refresh(client)
             say(`${name} is paused.`)
           }}><p>The engine does not move it until then. A failover after a notice goes on.</p><PauseFields wish={wish} onChange={setWish} /></Ask>
       )}
@@ -209,7 +210,7 @@ function Retire({ s, name }: { s: State; name: string }) {
     <Ask needs="deleteAgent" trigger={<button className="danger">Retire …</button>} title={`Retire ${name} for good?`} confirm="Retire it" danger ready={typed === name}
       act={async () => {
         await ask(api.DELETE('/api/client/agents/{agent_id}', { params: { path: { agent_id: s.agent_id } } }))
-        await client.invalidateQueries()
+        await refresh(client)
         say(`${name} is being retired.`)
       }}>
       <p>What was launched for it is ended. This cannot be undone.</p>
@@ -237,7 +238,7 @@ function Settings({ s, e, enabled, name }: { s: State; e?: Explanation; enabled?
   const mode = wanted !== null && wanted !== s.keeping ? wanted : null
   const changes = changed.length + (mode ? 1 : 0)
   const path = { params: { path: { agent_id: s.agent_id } } }
-  const old = () => client.invalidateQueries()
+  const old = () => refresh(client)
   return (
     <Panel title="Settings" aside={<span className="row">
       {enabled !== undefined && (

@@ -17,6 +17,7 @@ import { Checks, Result } from '../ui/Preflight'
 import { Tokens } from '../ui/Tokens'
 import { Chip, Empty, Figure, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 export default function Client() {
   const id = useId()
@@ -119,7 +120,7 @@ function ChangeRole({ c, a }: { c: Schemas['clientAnswer']; a: Schemas['accountS
     <Ask needs="changeClientAccount" trigger={<button>Change …</button>} title={`Where do the instances of ${c.name} live?`} confirm="Save" ready={own || role.trim() !== ''}
       act={async () => {
         await ask(api.PUT('/api/admin/clients/{client_id}/account', { params: { path: { client_id: c.id } }, body: own ? { own_account: true } : { role_arn: role.trim() } }))
-        await client.invalidateQueries({ queryKey: ['clients', c.id] })
+        await refresh(client, { queryKey: ['clients', c.id] })
         say('The account is saved. It is tried within minutes.')
       }}>
       <label className="check"><input type="checkbox" checked={own} onChange={(e) => setOwn(e.target.checked)} />In the account of Spotkeeper itself</label>
@@ -158,7 +159,7 @@ function ChangeLimits({ c, l }: { c: Schemas['clientAnswer']; l: Schemas['limits
     <Ask needs="setLimits" trigger={<button>Change …</button>} title={`Change the limits of ${c.name}?`} confirm="Save" ready={keys.some((k) => wanted(k) !== l[k].limit) && keys.every((k) => draft[k] !== '' && Number.isInteger(wanted(k)) && wanted(k) >= 0)}
       act={async () => {
         await ask(api.PUT('/api/admin/clients/{client_id}/limits', { params: { path: { client_id: c.id } }, body: { agents: wanted('agents'), open_replicas: wanted('open_replicas'), launches_per_hour: wanted('launches_per_hour') } }))
-        await client.invalidateQueries({ queryKey: ['clients', c.id] })
+        await refresh(client, { queryKey: ['clients', c.id] })
         setDraft({})
         say('The limits are saved.')
       }}>
@@ -174,7 +175,7 @@ function Sinks({ c }: { c: Schemas['clientAnswer'] }) {
   const sinks = useQuery(q.sinks(c.id))
   const [url, setUrl] = useState(''), [severity, setSeverity] = useState('error'), [secret, setSecret] = useState<string | null>(null)
   const path = (sink_id: string) => ({ params: { path: { client_id: c.id, sink_id } } })
-  const old = () => client.invalidateQueries({ queryKey: ['clients', c.id] })
+  const old = () => refresh(client, { queryKey: ['clients', c.id] })
   return (
     <Panel title="Where its notifications go" flush aside={
       <Ask needs="createSink" trigger={<button>Add a webhook …</button>} title="Add a webhook" confirm="Add" ready={url.startsWith('http')}
@@ -213,7 +214,7 @@ function Remove({ c }: { c: Schemas['clientAnswer'] }) {
   const [typed, setTyped] = useState('')
   return (
     <Ask needs="removeClient" trigger={<button className="danger">Remove …</button>} title={`Remove ${c.name} with everything that runs for it?`} confirm="Remove" danger ready={typed === c.name}
-      act={async () => { const got = await ask(api.POST('/api/admin/clients/{client_id}/remove', { params: { path: { client_id: c.id } }, body: { confirm: typed } })); await client.invalidateQueries(); say(got.message); void navigate({ to: '/clients' }) }}>
+      act={async () => { const got = await ask(api.POST('/api/admin/clients/{client_id}/remove', { params: { path: { client_id: c.id } }, body: { confirm: typed } })); await refresh(client); say(got.message); void navigate({ to: '/clients' }) }}>
       <p>{c.agentsTotal === 1 ? '1 agent ends' : `${count(c.agentsTotal)} agents end`}, and so does what was launched. This cannot be undone.</p>
       <label className="field">Type {c.name} to confirm<input value={typed} onChange={(e) => setTyped(e.target.value)} autoComplete="off" /></label>
     </Ask>

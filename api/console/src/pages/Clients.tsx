@@ -10,6 +10,7 @@ import { Ask } from '../ui/Dialog'
 import { ClientLink } from '../ui/links'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 export default function Clients() {
   const clients = useQuery(q.clients)
@@ -39,7 +40,7 @@ function Create() {
     <Ask needs="createClient" trigger={<button className="primary">Create a client …</button>} title="Create a client" confirm="Create" ready={name.trim() !== ''}
       act={async () => {
         const got = await ask(api.POST('/api/admin/clients/create', { body: { name: name.trim(), ...(role ? { role_arn: role } : {}) } }))
-        await client.invalidateQueries({ queryKey: ['clients'] })
+        await refresh(client, { queryKey: ['clients'] })
         say(`${got.client.name} is created. Three steps lead to its first agent.`)
         void navigate({ to: '/clients/$id', params: { id: got.client.id } })
       }}>

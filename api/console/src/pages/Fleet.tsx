@@ -14,6 +14,7 @@ import { SearchField } from '../ui/SearchField'
 import { SwitchAgent } from '../ui/SwitchAgent'
 import { When } from '../ui/time'
 import { toggled } from './Operations'
+import { refresh } from '../api/refresh'
 
 type Agent = Schemas['fleetAgent']
 
@@ -92,7 +93,7 @@ function PauseMany({ list, done }: { list: Agent[]; done: () => void }) {
   const ids = list.map((a) => a.id)
   const names = list.slice(0, 8).map((a) => a.name).join(', ') + (list.length > 8 ? ` and ${list.length - 8} more` : '')
   const after = async (what: string, got: Schemas['batchAnswer']) => {
-    await client.invalidateQueries()
+    await refresh(client)
     done()
     say(`${plural(got.done, 'agent')} ${what}${got.refused ? `, ${got.refused} refused: ${got.results.find((r) => !r.ok)?.error}` : ''}.`, got.refused > 0)
   }

@@ -8,6 +8,7 @@ import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 type Job = Schemas['scheduleItem']
 
@@ -60,7 +61,7 @@ function Acts({ j }: { j: Job }) {
   const [from, setFrom] = useState(''), [until, setUntil] = useState('')
   const path = { params: { path: { job: j.id } } }
   const done = async (text: string) => {
-    await client.invalidateQueries({ queryKey: ['schedules'] })
+    await refresh(client, { queryKey: ['schedules'] })
     say(text)
   }
   return (

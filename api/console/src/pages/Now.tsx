@@ -11,6 +11,7 @@ import { AgentLink, ClientLink, OperationLink, named, withIds } from '../ui/link
 import { Chip, Empty, Figure, Head, Panel, Problem, Show } from '../ui/parts'
 import { PauseFields, usePauseWish } from '../ui/PauseFields'
 import { Countdown, When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 /** What happens at this moment: the page that stays open. */
 export default function Now() {
@@ -62,7 +63,7 @@ function PauseAll() {
     <Ask needs="pauseMoves" trigger={<button className="danger">Pause all moves …</button>} title="Pause the voluntary moves of all clients?" confirm="Pause all" danger ready={wish.reason.trim() !== ''}
       act={async () => {
         await ask(api.POST('/api/admin/pauses', { body: { scope: 'global', minutes: wish.minutes, reason: wish.reason } }))
-        await client.invalidateQueries()
+        await refresh(client)
         say('All voluntary moves are paused.')
       }}>
       <p>No agent is moved by the engine until then. Failovers after a notice, and switches that a person forces, go on.</p>
@@ -159,7 +160,7 @@ function Pauses() {
                 act={async () => {
                   const query = p.agent_id ? { agent_id: p.agent_id } : p.client_id ? { client_id: p.client_id } : { scope: 'global' as const }
                   await ask(api.DELETE('/api/admin/pauses', { params: { query } }))
-                  await client.invalidateQueries()
+                  await refresh(client)
                   say('The pause is lifted.')
                 }}>
                 <p>{p.created_by} paused it: {p.reason || 'no reason given'}.</p>

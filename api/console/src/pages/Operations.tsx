@@ -10,6 +10,7 @@ import { Ask } from '../ui/Dialog'
 import { AgentLink, OperationLink, named, withIds } from '../ui/links'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 const kinds = ['switch', 'replica', 'termination', 'promotion', 'removal', 'adoption'] as const
 const states = ['running', 'succeeded', 'failed', 'cancelled'] as const
@@ -82,7 +83,7 @@ function CancelMany({ list, done }: { list: Schemas['operationAnswer'][]; done: 
     <Ask needs="cancelOperations" trigger={<button className="danger">Call {plural(list.length, 'operation')} off …</button>} title={`Call ${plural(list.length, 'operation')} off?`} confirm="Call off" danger
       act={async () => {
         const got = await ask(api.POST('/api/fleet/cancel', { body: { operation_ids: list.map((o) => o.id) } }))
-        await client.invalidateQueries()
+        await refresh(client)
         done()
         say(got.refused ? `${got.done} called off. ${got.refused} went on: ${got.results.find((r) => !r.ok)?.error}` : `${plural(got.done, 'operation')} called off.`, got.refused > 0)
       }}>

@@ -10,6 +10,7 @@ import { Copy } from '../ui/Copy'
 import { Ask } from '../ui/Dialog'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 type Rollout = Schemas['rolloutAnswer']
 
@@ -56,7 +57,7 @@ function Upload() {
   const [file, setFile] = useState<File | null>(null)
   return (
     <Ask needs="uploadModels" trigger={<button>Upload a model …</button>} title="Upload a model?" confirm="Upload" ready={file != null}
-      act={async () => { const got = await upload(file!); await client.invalidateQueries({ queryKey: ['rollouts'] }); say(got.warning || 'It is kept, and decides nothing until it is rolled out.') }}>
+      act={async () => { const got = await upload(file!); await refresh(client, { queryKey: ['rollouts'] }); say(got.warning || 'It is kept, and decides nothing until it is rolled out.') }}>
       <p>A model in ONNX (.onnx), or an engine in Python (.py) where ENGINE_PYTHON is on. It is kept and checked; nothing changes before it is rolled out.</p>
       <label className="field">File<input type="file" accept=".onnx,.py,.pkl,.joblib" onChange={(e) => setFile(e.target.files?.[0] ?? null)} /></label>
     </Ask>
@@ -68,7 +69,7 @@ function Start({ id }: { id: string }) {
   const say = useSay()
   return (
     <Ask needs="startRollout" trigger={<button>Roll out …</button>} title={`Roll ${id} out?`} confirm="Begin"
-      act={async () => { await ask(api.POST('/api/admin/model-rollouts', { body: { session_id: id } })); await client.invalidateQueries({ queryKey: ['rollouts'] }); say('The rollout has begun.') }}>
+      act={async () => { await ask(api.POST('/api/admin/model-rollouts', { body: { session_id: id } })); await refresh(client, { queryKey: ['rollouts'] }); say('The rollout has begun.') }}>
       <p>It is validated, then compared in the shadow of what is live, then decides for some agents, then for all. Its guards take it back by themselves.</p>
     </Ask>
   )
@@ -94,7 +95,7 @@ function Open({ r }: { r: Rollout }) {
     const path = { params: { path: { session_id: r.session_id } } }
     const send = { promote: () => api.POST('/api/admin/model-rollouts/{session_id}/promote', path), pause: () => api.POST('/api/admin/model-rollouts/{session_id}/pause', path), resume: () => api.POST('/api/admin/model-rollouts/{session_id}/resume', path), rollback: () => api.POST('/api/admin/model-rollouts/{session_id}/rollback', path), abort: () => api.POST('/api/admin/model-rollouts/{session_id}/abort', path) }
     await ask(send[asked!]())
-    await client.invalidateQueries({ queryKey: ['rollouts'] })
+    await refresh(client, { queryKey: ['rollouts'] })
     say('Done.')
   }
   return (

@@ -7,6 +7,7 @@ import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
 import { Chip, Empty, Figure, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 export default function System() {
   const ready = useQuery({ ...q.dependencies, refetchInterval: 5_000 })
@@ -90,7 +91,7 @@ function Logins() {
             { key: 'who', title: 'Who', value: (x) => x.operator || x.client_name }, { key: 'as', title: 'As', value: (x) => x.client_id ? 'tenant' : x.role }, { key: 'via', title: 'By', value: (x) => x.via === 'oidc' ? 'identity provider' : 'token' },
             { key: 'from', title: 'From', value: (x) => x.address }, { key: 'since', title: 'Since', value: (x) => x.started_at, cell: (x) => <When at={x.started_at} /> }, { key: 'seen', title: 'Last seen', value: (x) => x.last_seen_at, cell: (x) => <When at={x.last_seen_at} /> },
             { key: 'acts', title: 'Actions', bare: true, value: () => null, cell: (x) => (
-              <Ask needs="endOperatorSession" trigger={<button className="danger">End …</button>} title={`End the session of ${x.operator || x.client_name}?`} confirm="End it" danger act={async () => { await ask(api.DELETE('/api/admin/sessions/{session_id}', { params: { path: { session_id: x.id } } })); await client.invalidateQueries({ queryKey: ['logins'] }); say('The session has ended.') }}>
+              <Ask needs="endOperatorSession" trigger={<button className="danger">End …</button>} title={`End the session of ${x.operator || x.client_name}?`} confirm="End it" danger act={async () => { await ask(api.DELETE('/api/admin/sessions/{session_id}', { params: { path: { session_id: x.id } } })); await refresh(client, { queryKey: ['logins'] }); say('The session has ended.') }}>
                 <p>It ends in every process, with its stream. Who has a token may log in again.</p>
               </Ask>
             ) },

@@ -2,6 +2,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { api, ask, type Schemas } from '../api/client'
 import { useSay } from '../app/toasts'
 import { Ask } from './Dialog'
+import { refresh } from '../api/refresh'
 
 /** Decide is what a person can do about an operation that waits for one. */
 export function Decide({ op }: { op: Pick<Schemas['operationAnswer'], 'asks' | 'instance_id' | 'new_instance_id'> }) {
@@ -10,7 +11,7 @@ export function Decide({ op }: { op: Pick<Schemas['operationAnswer'], 'asks' | '
   if (op.asks !== 'left_over') return null
   const decide = (action: 'end' | 'keep') => async () => {
     await ask(api.POST('/api/client/instances/{instance_id}/left-over', { params: { path: { instance_id: op.instance_id } }, body: { action } }))
-    await client.invalidateQueries()
+    await refresh(client)
     say(action === 'end' ? `${op.instance_id} is ended.` : `${op.instance_id} is kept, and is yours to end.`)
   }
   return (

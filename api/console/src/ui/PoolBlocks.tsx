@@ -8,6 +8,7 @@ import { Ask } from './Dialog'
 import { PauseFields, usePauseWish } from './PauseFields'
 import { Empty, Panel, Show } from './parts'
 import { When } from './time'
+import { refresh } from '../api/refresh'
 
 type Block = Schemas['blockItem']
 
@@ -23,7 +24,7 @@ export function BlockPool({ pool }: { pool: string }) {
   const act = async () => {
     const scope = !operator ? {} : whose ? { client_id: whose } : { scope: 'global' as const }
     await ask(api.POST('/api/pools/{pool_id}/block', { params: { path: { pool_id: pool } }, body: { ...wish, ...scope } }))
-    await client.invalidateQueries({ queryKey: ['pools'] })
+    await refresh(client, { queryKey: ['pools'] })
     say(`Nothing is launched in ${pool} any more.`)
   }
   return (
@@ -51,7 +52,7 @@ export function PoolBlocks() {
   const lift = async (b: Block) => {
     const scope = !operator ? {} : b.client_id ? { client_id: b.client_id } : { scope: 'global' as const }
     await ask(api.POST('/api/pools/{pool_id}/unblock', { params: { path: { pool_id: b.pool_id } }, body: scope }))
-    await client.invalidateQueries({ queryKey: ['pools'] })
+    await refresh(client, { queryKey: ['pools'] })
     say(`Instances are launched in ${b.pool_id} again.`)
   }
   return (

@@ -6,6 +6,7 @@ import { money } from '../lib/format'
 import { boughtAs } from '../lib/glossary'
 import { Ask } from './Dialog'
 import { OperationLink } from './links'
+import { refresh } from '../api/refresh'
 
 interface Props {
   name: string
@@ -32,7 +33,7 @@ export function SwitchAgent({ name, primary, main }: Props) {
       act={async () => {
         const body = target === 'ondemand' ? { target: 'ondemand' as const } : { target: 'pool' as const, pool_id: target }
         const got = await ask(api.POST('/api/client/instances/{instance_id}/force-switch', { params: { path: { instance_id: primary.id } }, body }))
-        await client.invalidateQueries()
+        await refresh(client)
         say(<>The move of {name} has begun. {got.operation_id && <OperationLink id={got.operation_id}>Watch it</OperationLink>}</>)
       }}>
       <label className="field">To

@@ -8,6 +8,7 @@ import { DataTable } from './DataTable'
 import { Ask } from './Dialog'
 import { Chip, Empty, Panel, Show } from './parts'
 import { When } from './time'
+import { refresh } from '../api/refresh'
 
 const kinds = { 'tenant read': 'Look at everything', 'tenant operate': 'Look, move and pause', 'tenant admin': 'Do all that the client may', 'enrolment': 'Let one agent join, within an hour' } as const
 type Kind = keyof typeof kinds
@@ -18,7 +19,7 @@ export function Tokens({ clientId }: { clientId: string }) {
   const say = useSay()
   const list = useQuery(q.credentials(clientId))
   const [name, setName] = useState(''), [kind, setKind] = useState<Kind>('tenant read'), [made, setMade] = useState<{ token: string; kind: string } | null>(null)
-  const old = () => client.invalidateQueries({ queryKey: ['clients', clientId, 'credentials'] })
+  const old = () => refresh(client, { queryKey: ['clients', clientId, 'credentials'] })
   const create = async () => {
     const [what, scope] = kind.split(' ')
     const body = what === 'enrolment' ? { kind: 'enrolment' as const, name, ttl_seconds: 3600 } : { kind: 'tenant' as const, name, scope: scope as 'read' }
