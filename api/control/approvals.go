@@ -104,22 +104,22 @@ func (a *Approvals) Routes() []web.Route {
 
 // movePolicies say what is done about each kind of voluntary move.
 type movePolicies struct {
-	ToSpot      approval.Policy `json:"to_spot" binding:"omitempty,oneof=auto ask never" doc:"an engine's moves to a spot pool; auto when left out"`
-	ToOnDemand  approval.Policy `json:"to_ondemand" binding:"omitempty,oneof=auto ask never" doc:"an engine's moves to on-demand; auto when left out"`
-	Requested   approval.Policy `json:"requested" binding:"omitempty,oneof=auto ask never" doc:"moves that a program asks for by issue-switch-command; auto when left out"`
-	Maintenance approval.Policy `json:"maintenance" binding:"omitempty,oneof=auto ask never" doc:"moves before a change that AWS has scheduled, until an hour before it; auto when left out"`
+	ToSpot      approval.Policy `json:"to_spot" binding:"omitempty,oneof=auto ask never" doc:"an engine's moves to a spot pool; auto when left out" enum:"auto ask never"`
+	ToOnDemand  approval.Policy `json:"to_ondemand" binding:"omitempty,oneof=auto ask never" doc:"an engine's moves to on-demand; auto when left out" enum:"auto ask never"`
+	Requested   approval.Policy `json:"requested" binding:"omitempty,oneof=auto ask never" doc:"moves that a program asks for by issue-switch-command; auto when left out" enum:"auto ask never"`
+	Maintenance approval.Policy `json:"maintenance" binding:"omitempty,oneof=auto ask never" doc:"moves before a change that AWS has scheduled, until an hour before it; auto when left out" enum:"auto ask never"`
 }
 
 // moveWindow is a time in which voluntary moves may begin.
 type moveWindow struct {
 	Cron    string `json:"cron" binding:"required,max=100" doc:"when it opens, in five fields, as 0 2 * * 1-5"`
-	Zone    string `json:"zone" binding:"max=64" doc:"time zone, as Europe/Berlin; UTC when left out"`
+	Zone    string `json:"zone" binding:"max=64" doc:"time zone, as Europe/Berlin; UTC when left out" example:"Europe/Berlin"`
 	Minutes int    `json:"minutes" doc:"how long it is open, 15 to 10080"`
 }
 
 type moveRules struct {
-	Policies      movePolicies `json:"policies"`
-	AnswerMinutes *int         `json:"answer_minutes" doc:"how long a question waits, 15 to 10080; then the agent stays; 1440 when left out"`
+	Policies      movePolicies `json:"policies" doc:"what is done about each kind of voluntary move"`
+	AnswerMinutes *int         `json:"answer_minutes" doc:"how long a question waits, 15 to 10080; then the agent stays; 1440 when left out" example:"240"`
 	Windows       []moveWindow `json:"windows" binding:"max=20,dive" doc:"when voluntary moves may begin; none: at any time"`
 }
 
@@ -181,15 +181,16 @@ func (a *Approvals) changeRules(ctx context.Context, in *setMoveRulesRequest) (*
 }
 
 type listApprovalsRequest struct {
-	web.PagedWhole
+	After web.Cursor `json:"-" form:"after" doc:"next of the page before"`
+	Limit *int       `json:"-" form:"limit" binding:"omitempty,min=1,max=200" doc:"at most so many; 50 by default"`
 
 	ClientID string `json:"-" form:"client_id" binding:"max=64" doc:"only about agents of this client; a tenant reads its own"`
 	State    string `json:"-" form:"state" binding:"omitempty,oneof=pending approved rejected lapsed outdated used" doc:"only those that stand so"`
 }
 
 type approvalList struct {
-	Approvals []approvalItem `json:"approvals"`
-	Next      *string        `json:"next" doc:"after of the next page; null on the last"`
+	Approvals []approvalItem `json:"approvals" doc:"the questions about moves"`
+	Next      *string        `json:"next"`
 }
 
 type approvalItem struct {
@@ -202,14 +203,14 @@ type approvalItem struct {
 	Kind         approval.Kind  `json:"kind" enum:"to_spot to_ondemand requested maintenance"`
 	Mode         agent.Mode     `json:"target_mode"`
 	PoolID       *string        `json:"target_pool_id" doc:"null on demand"`
-	InstanceType *string        `json:"target_instance_type" doc:"null: as it is"`
+	InstanceType *string        `json:"target_instance_type" doc:"null: as it is" example:"m5.large"`
 	Reason       string         `json:"reason" doc:"why it is to move"`
-	AskedBy      string         `json:"asked_by"`
+	AskedBy      string         `json:"asked_by" doc:"what wanted the move" example:"fleet-decisions"`
 	State        approval.State `json:"state" enum:"pending approved rejected lapsed outdated used" doc:"approved: it is made while it is still worth it; lapsed: not answered or not made in time; outdated: the agent has left the instance, or is asked about no longer; used: the move was ordered"`
-	AskedAt      web.ExactTime  `json:"asked_at"`
+	AskedAt      web.ExactTime  `json:"asked_at" doc:"when the question was asked"`
 	ExpiresAt    web.ExactTime  `json:"expires_at" doc:"of a pending one: until when it is answered; of an approved one: until when it is made"`
-	AnsweredAt   *web.ExactTime `json:"answered_at"`
-	AnsweredBy   *string        `json:"answered_by"`
+	AnsweredAt   *web.ExactTime `json:"answered_at" doc:"when it was approved or rejected"`
+	AnsweredBy   *string        `json:"answered_by" doc:"who approved or rejected it" example:"operator:oncall"`
 	Operation    *string        `json:"operation_id" doc:"the switch that was made of it"`
 }
 
@@ -247,15 +248,16 @@ func (a *Approvals) list(ctx context.Context, in *listApprovalsRequest) (*approv
 	if tenant := web.TenantScope(ctx); tenant != "" {
 		clientID = tenant
 	}
-	found, err := a.Store.List(ctx, clientID, in.State, in.PageOf(web.ValueOr(in.Limit, 100)))
-	found, err = web.FinishPage(&in.Paging, found, err, func(x decisions.ApprovalView) pg.Cursor {
+	turning := web.Paging{After: in.After} // its next page is in the body
+	found, err := a.Store.List(ctx, clientID, in.State, turning.PageOf(web.ValueOr(in.Limit, 50)))
+	found, err = web.FinishPage(&turning, found, err, func(x decisions.ApprovalView) pg.Cursor {
 		return pg.Cursor{At: x.AskedAt, ID: x.ID}
 	})
 	items, err := web.MapRows(found, err, newApprovalItem)
 	if err != nil {
 		return nil, err
 	}
-	return &approvalList{Approvals: *items, Next: in.NextCursor()}, nil
+	return &approvalList{Approvals: *items, Next: turning.NextCursor()}, nil
 }
 
 // approvalPath names a question.

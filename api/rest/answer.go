@@ -54,9 +54,9 @@ type answerForm struct {
 	web.FormBody
 
 	ApprovalID string `json:"-" uri:"approval_id"`
-	Sink       string `json:"sink" doc:"the webhook that the link was sent to"`
+	Sink       string `json:"sink" doc:"the webhook that the link was sent to" example:"3f1c2b7a-5d4e-4f60-8a9b-0c1d2e3f4a5b"`
 	Token      string `json:"token" doc:"the signature of the link"`
-	Answer     string `json:"answer" doc:"approve or reject"`
+	Answer     string `json:"answer" doc:"what is decided" enum:"approve reject"`
 }
 
 type answerView struct {

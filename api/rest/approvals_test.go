@@ -47,8 +47,8 @@ func TestMovesAreApprovedOverHTTP(t *testing.T) {
 	s.exec(someQuestions)
 	rules := "/api/client/c1/move-rules"
 
-	s.call(s.acme, "GET", rules, "").holds(t, 200, `{"policies":{"to_spot":"ask","to_ondemand":"auto"},"answer_minutes":60,
-		"windows":[],"opens_at":null}`)
+	s.call(s.acme, "GET", rules, "").holds(t, 200, `{"policies":{"to_spot":"ask","to_ondemand":"auto","requested":"auto","maintenance":"auto"},
+		"answer_minutes":60,"windows":[],"opens_at":null}`)
 	s.call(s.beta, "GET", rules, "").holds(t, 404, `{}`)
 	s.call(oncallToken, "PUT", rules, `{}`).holds(t, 403, `{}`)
 	s.call(s.acme, "PUT", rules, `{"policies":{"failover":"ask"}}`).holds(t, 400, `{"code":"request.invalid"}`)
@@ -58,7 +58,8 @@ func TestMovesAreApprovedOverHTTP(t *testing.T) {
 	s.call(s.acme, "PUT", rules, `{"answer_minutes":1}`).holds(t, 400, `{"code":"approval.bad_rules"}`)
 	s.call(s.acme, "PUT", rules, `{"policies":{"to_spot":"ask","maintenance":"never"},
 		"windows":[{"cron":"0 0 1 1 *","zone":"Asia/Tokyo","minutes":15}]}`).holds(t, 200,
-		`{"policies":{"to_spot":"ask","maintenance":"never","requested":"auto"},"answer_minutes":1440,"opens_at":"*"}`)
+		`{"policies":{"to_spot":"ask","to_ondemand":"auto","requested":"auto","maintenance":"never"},"answer_minutes":1440,
+			"windows":[{"cron":"0 0 1 1 *","zone":"Asia/Tokyo","minutes":15}],"opens_at":"*"}`)
 	s.call(s.acme, "PUT", "/api/client/c1/move-rules", `{"policies":{"to_spot":"ask"}}`).holds(t, 200, `{"windows":[]}`)
 
 	require.Len(t, s.call(s.acme, "GET", "/api/approvals?state=pending", "").body["approvals"], 1)
@@ -67,7 +68,14 @@ func TestMovesAreApprovedOverHTTP(t *testing.T) {
 	require.Len(t, s.call(operatorToken, "GET", "/api/approvals?client_id=c2", "").body["approvals"], 1)
 	s.call(s.acme, "GET", "/api/approvals?state=open", "").holds(t, 400, `{"code":"request.invalid"}`)
 	s.call(s.acme, "GET", "/api/approvals/q1", "").holds(t, 200, `{"agent_name":"web-1","state":"pending",
-		"target_pool_id":"t3.medium.us-east-1c","instance_id":"i-1","operation_id":null}`)
+		"target_pool_id":"t3.medium.us-east-1c","target_instance_type":null,"instance_id":"i-1","operation_id":null,
+		"asked_by":"fleet-decisions","asked_at":"*","answered_at":null,"answered_by":null}`)
+	page := s.call(operatorToken, "GET", "/api/approvals?limit=1", "").body
+	require.Len(t, page["approvals"], 1)
+	second := s.call(operatorToken, "GET", "/api/approvals?limit=1&after="+page["next"].(string), "").body
+	require.Len(t, second["approvals"], 1)
+	require.Nil(t, second["next"])
+	require.NotEqual(t, page["approvals"], second["approvals"])
 	s.call(s.beta, "GET", "/api/approvals/q1", "").holds(t, 404, `{"code":"approval.not_found"}`)
 	s.call(s.beta, "POST", "/api/approvals/q1/approve", "").holds(t, 404, `{"code":"approval.not_found"}`)
 	s.call(guestToken, "POST", "/api/approvals/q1/approve", "").holds(t, 403, `{"code":"auth.role_too_small"}`)
@@ -76,6 +84,14 @@ func TestMovesAreApprovedOverHTTP(t *testing.T) {
 	s.call(oncallToken, "POST", "/api/approvals/q1/approve", `{}`).holds(t, 200, `{"state":"approved","answered_by":"client:Acme"}`)
 	s.call(oncallToken, "POST", "/api/approvals/q1/reject", `{}`).holds(t, 409, `{"code":"approval.already_answered"}`)
 	s.call(oncallToken, "POST", "/api/approvals/q2/reject", `{}`).holds(t, 200, `{"state":"rejected","answered_by":"operator:oncall"}`)
+	s.exec(`UPDATE move_approvals SET state = 'pending', answered_at = NULL, answered_by = '', expires_at = now() WHERE id = 'q2'`)
+	for _, verb := range []string{"approve", "reject"} {
+		s.call(s.beta, "POST", "/api/approvals/q2/"+verb, "").holds(t, 409, `{"code":"approval.lapsed"}`)
+	}
+	s.exec(`UPDATE move_approvals SET state = 'outdated', expires_at = now() + interval '1 hour' WHERE id = 'q2'`)
+	for _, verb := range []string{"approve", "reject"} {
+		s.call(s.beta, "POST", "/api/approvals/q2/"+verb, "").holds(t, 409, `{"code":"approval.outdated"}`)
+	}
 	explained := s.call(s.acme, "GET", "/api/client/agents/a1/explain", "")
 	require.Contains(t, explained.raw, "The move to t3.medium.us-east-1c was approved by client:Acme")
 }

@@ -225,7 +225,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	t.Parallel()
 	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
 		"11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{credential_id}", "k1",
-		"{session_id}", "s-live")
+		"{session_id}", "s-live", "{approval_id}", "q1")
 	for _, r := range (rest.Deps{}).Routes() {
 		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Joining || r.Auth == web.Anonymous ||
 			auditedByConsequence[r.ID] {

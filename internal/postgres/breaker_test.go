@@ -48,11 +48,11 @@ func TestTooManyFailedMovesPauseAClient(t *testing.T) {
 	require.Empty(t, trip(), "two of k1 count, and one of k2")
 
 	// A move that met empty pools counts once, however many there were.
-	g.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, priority, status,
-				executed_at)
-			VALUES ('ice', 'k1', 'a1', 'i-0', 'control-plane', 'spot', 25, 'completed', now());
-		INSERT INTO replicas (id, client_id, agent_id, kind, state, made_for, failed_at)
-			VALUES ('r-ice', 'k1', 'a1', 'switch', 'failed', 'ice', now());
+	g.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id,
+				priority, status, executed_at)
+			VALUES ('ice', 'k1', 'a1', 'i-0', 'control-plane', 'spot', 'p1', 25, 'completed', now());
+		INSERT INTO replicas (id, client_id, agent_id, kind, state, made_for, launcher, ended_at)
+			VALUES ('r-ice', 'k1', 'a1', 'switch', 'failed', 'ice', 'control-plane', now());
 		INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, state, error_code, ended_at)
 			SELECT 't' || n, 'k1', 'a1', 'r-ice', 'p' || n, 'spot', '{}', 'failed', 'launch.no_capacity', now()
 			FROM generate_series(1, 5) n`)

@@ -203,12 +203,12 @@ func (s *Approvals) Answer(ctx context.Context, in Answer) (out *ApprovalView, n
 // isAnswered says whether the question has this answer already. Fails with
 // approval.already_answered when it has the other one.
 func (q *questioned) isAnswered(approve bool) (bool, error) {
-	was, given := approve, "approved"
+	var was bool
+	given := "rejected"
 	switch q.State {
 	case approval.IsRejected:
-		was, given = false, "rejected"
 	case approval.Approved, approval.Used:
-		was = true
+		was, given = true, "approved"
 	default:
 		return false, nil
 	}
