@@ -48,6 +48,7 @@ var DefaultKeep = map[string]time.Duration{
 	"decisions_to_stay":    3 * day,  // of fleet-decisions: one per agent and five minutes
 	"pauses":               30 * day, // that have ended
 	"pool_blocks":          30 * day, // likewise
+	"move_approvals":       180 * day,
 	"events":               90 * day,
 	"operations":           180 * day,
 	"notifications":        30 * day, // that were read

@@ -160,6 +160,11 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 			{"session_id":"s-1","phase":"canary","percent":10,"paused":true,"stage_since":"2026-01-02T03:04:05Z","ended_at":null},
 			{"session_id":"s-2","phase":"shadow","percent":0,"paused":false,"stage_since":null,"ended_at":null},
 			{"session_id":"s-3","phase":"aborted","percent":0,"paused":true,"stage_since":null,"ended_at":"2026-01-02T03:04:05Z"}]}`,
+		"GET /api/approvals": `{"next":null,"approvals":[{"id":"q-1","agent_name":"web","instance_id":"i-1",
+			"target_pool_id":"m5.large.us-east-1b","asked_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-03T03:04:05Z",
+			"reason":"It is cheaper."}]}`,
+		"POST /api/approvals/q-1/approve":            `{"note":"The engine decided otherwise since it asked."}`,
+		"POST /api/approvals/q-1/reject":             `{"note":null}`,
 		"POST /api/client/instances/i-1/left-over":   `{}`,
 		"POST /api/admin/model-rollouts/s-1/promote": `{}`,
 		"POST /api/admin/model-rollouts/s-1/abort":   `{}`,
@@ -168,6 +173,8 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 	require.Equal(t, 0, list.code, list.err)
 	require.Equal(t, "SINCE                 KIND       ID   CHOICES                     WHAT\n"+
 		"2026-01-02 03:04:05Z  left_over  i-1  --end --keep                AWS has not taken i-1.\n"+
+		"2026-01-02 03:04:05Z  move       q-1  --move --stay               web is to move from i-1 to m5.large.us-east-1b, "+
+		"unanswered it stays at 2026-01-03 03:04:05Z: It is cheaper.\n"+
 		"2026-01-02 03:04:05Z  rollout    s-1  --promote --resume --abort  the rollout is paused in canary at 10 % of the agents\n", list.out)
 	require.Contains(t, a.asked[0], "state=running")
 
@@ -178,6 +185,8 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 	}
 	for path, args := range map[string][]string{
 		"POST /api/client/instances/i-1/left-over":   {"i-1", "--end"},
+		"POST /api/approvals/q-1/approve":            {"q-1", "--move"},
+		"POST /api/approvals/q-1/reject":             {"q-1", "--stay"},
 		"POST /api/admin/model-rollouts/s-1/promote": {"s-1", "--promote"},
 		"POST /api/admin/model-rollouts/s-1/abort":   {"s-1", "--abort"},
 	} {
@@ -185,6 +194,8 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 		require.Equal(t, 0, r.code, r.err)
 		require.Equal(t, path, a.asked[len(a.asked)-1])
 	}
+	noted := run(t, "", "approve", "q-1", "--move", "--server", a.URL, "--contexts", none)
+	require.Equal(t, "q-1: move\nThe engine decided otherwise since it asked.\n", noted.out)
 	refused := run(t, "", "approve", "s-1", "--resume", "--server", a.URL, "--contexts", none)
 	require.Equal(t, 1, refused.code)
 }

@@ -50,6 +50,7 @@ var expiries = map[string]struct{ table, where string }{
 			` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // most agents have no other decisions all day
 	"pauses":           {"pauses", `until < $1`},
 	"pool_blocks":      {"pool_blocks", `until < $1`},
+	"move_approvals":   {"move_approvals", `asked_at < $1 AND expires_at < now()`},
 	"events":           {"events", `created_at < $1`},
 	"notifications":    {"notifications", `created_at < $1 AND is_read`},
 	"commands":         {"commands", `created_at < $1 AND status <> 'pending'`},
