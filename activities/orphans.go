@@ -47,7 +47,7 @@ type OrphanStore interface {
 	// Suspects judges the instances that the cloud showed, by what the database
 	// says now.
 	Suspects(ctx context.Context, p SweepPlace, seen []CloudInstance) ([]Suspect, error)
-	// RecordSightings notes the suspects, forgets those of the client that are none any more,
+	// RecordSightings notes the suspects, forgets those of the client that are no longer suspects,
 	// and answers the ids that were suspect before, longer than apart ago.
 	RecordSightings(
 		ctx context.Context,

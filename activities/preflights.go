@@ -13,7 +13,7 @@ import (
 
 // PreflightStore stores reports of preflight checks, which run while nothing fails.
 type PreflightStore interface {
-	// PreflightPlace says where an agent's primary lives and what it was launched with. An
+	// PreflightPlace says where an agent's primary is and what it was launched with. An
 	// empty clientID is any tenant. Fails with agent.not_found.
 	PreflightPlace(ctx context.Context, clientID, agentID string) (*PreflightPlace, error)
 	// KeepPreflight stores the report, and notifies the client when it gets worse or is mended.

@@ -77,10 +77,10 @@ type Sinks struct {
 	Sender SinkSender
 	Links  approval.Links
 	Log    *slog.Logger
-	// Watch is how long a run goes on looking, and Every how often. Zero: once.
+	// Watch is how long a run keeps looking, and Every how often. Zero: once.
 	Watch, Every time.Duration
 	// Period is that of the schedule. A run whose deliveries are not over in time makes
-	// the schedule skip one, and goes on looking in its place.
+	// the schedule skip one, and keeps looking in its place.
 	Period time.Duration
 }
 
@@ -106,7 +106,7 @@ func (r *DeliverResult) Counts() map[string]int64 {
 }
 
 // DeliverNotifications gives each notification to the sinks that want it, and
-// goes on looking for most of a minute, so that news is out in seconds. A
+// keeps looking for most of a minute, so that news is out in seconds. A
 // delivery is claimed before it is sent and closed afterwards: a run that dies in
 // between sends it again under the same id, which is what receivers know
 // repetitions by. A sink that fails waits; one that is slow is given up until its

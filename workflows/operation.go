@@ -130,7 +130,7 @@ func (o *operation) clearSaved(ctx workflow.Context, err error) {
 }
 
 // closeRow closes the operation's row. Until that is written the row is open and the
-// sweep starts the workflow again, so it goes on trying.
+// sweep starts the workflow again, so it keeps trying.
 func (o *operation) closeRow(ctx workflow.Context, end activities.OperationEnd) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()

@@ -108,7 +108,7 @@ func (r *replicaRun) startPoll(ctx workflow.Context, policy workflow.ActivityOpt
 }
 
 // hold waits until the replica is promoted or is over. When its time is over it wakes
-// the Guardian, and goes on waiting: the Guardian decides. It does not look at EC2: the
+// the Guardian, and keeps waiting: the Guardian decides. It does not look at EC2: the
 // watch of all standbys writes into the row that an instance has stopped or ended, and
 // the sweep has the row read again when news got lost.
 func (r *replicaRun) hold(ctx workflow.Context) error {

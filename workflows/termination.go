@@ -65,7 +65,7 @@ func (t *terminationRun) listen(ctx workflow.Context) {
 
 func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == interruption.Promoted }
 
-// read asks Postgres how the notice stands. An agent or a notice that is not there any
+// read asks Postgres for the state of the notice. An agent or a notice that is not there any
 // more concerns no primary.
 func (t *terminationRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
@@ -138,7 +138,7 @@ func (t *terminationRun) addOpening(ctx workflow.Context) {
 
 // awaitSuccessor returns when the notice is decided. It wakes the Guardian when a
 // successor that was wanted should have an instance, when there is just time for a last
-// resort, and at the deadline; and it goes on for a while, because an agent that was
+// resort, and at the deadline; and it continues for a while, because an agent that was
 // lost is healed by a late successor.
 func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 	if t.decided() {

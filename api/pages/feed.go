@@ -14,8 +14,8 @@ import (
 // TooManyStreams means that a client listens already as often as it may.
 var TooManyStreams = fault.Define("events.too_many_streams", fault.Limited)
 
-// Bounds of the feed. A listener that does not keep up is let go: it comes back
-// with the id of the last event it saw, and the database still has the rest.
+// Bounds of the feed. A listener that does not keep up is disconnected: it comes
+// back with the id of the last event it saw, and reads the rest from the database.
 const (
 	streamsPerClient = 16
 	streamsInTotal   = 512
@@ -54,7 +54,7 @@ func NewFeed(changes ChangeStore, log *slog.Logger) *Feed {
 	return &Feed{Changes: changes, Log: log, listeners: map[*listener]struct{}{}, first: make(chan struct{}, 1)}
 }
 
-// Run looks for changes until ctx ends, and then lets all listeners go.
+// Run looks for changes until ctx ends, and then disconnects all listeners.
 func (f *Feed) Run(ctx context.Context) error {
 	interval := f.Interval
 	if interval <= 0 {

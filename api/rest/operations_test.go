@@ -57,7 +57,9 @@ func TestAnOperationSaysWhatItsMoveCost(t *testing.T) {
 	got = s.call(s.acme, "GET", "/api/operations/switch%2Fcost", "")
 	got.holds(t, 200, `{"cost":{"old_hourly":0.08,"new_hourly":0.06,"double_running_seconds":2400,"double_running_usd":0.05}}`)
 	s.exec(someOperations)
-	s.call(s.acme, "GET", "/api/operations/switch%2F1", "").holds(t, 200, `{"cost":null}`)
+	s.exec(`UPDATE operations SET deadline = '2026-03-01 10:00:02.5Z' WHERE id = 'switch/1'`)
+	s.call(s.acme, "GET", "/api/operations/switch%2F1", "").
+		holds(t, 200, `{"cost":null,"deadline":"2026-03-01T10:00:02Z","deadline_at":"2026-03-01T10:00:02.500Z"}`)
 }
 
 func TestOperations(t *testing.T) {
@@ -144,6 +146,9 @@ func TestAgentState(t *testing.T) {
 	)
 	require.Len(t, got.body["replicas"], 1)
 	require.Len(t, got.body["operations"], 5)
+	s.wf.guardian = &workflows.GuardianState{Phase: "watching", InFlight: 2}
+	s.call(s.acme, "GET", "/api/client/agents/a1/state", "").
+		holds(t, 200, `{"guardian":{"phase":"watching","in_flight":2}}`)
 	s.call(s.beta, "GET", "/api/client/agents/a1/state", "").holds(t, 404, `{"error":"Agent not found"}`)
 }
 

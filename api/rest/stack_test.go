@@ -300,8 +300,10 @@ type playedWorkflows struct {
 	notice  workflows.NoticeAnswer
 	promote workflows.PromoteAnswer
 	live    *workflows.Progress
-	err     error
-	effect  func() // what a workflow that took the message would have done
+
+	guardian *workflows.GuardianState // nil: at rest
+	err      error
+	effect   func() // what a workflow that took the message would have done
 }
 
 func (p *playedWorkflows) ask(in any) error {
@@ -409,6 +411,9 @@ func (p *playedWorkflows) OperationState(_ context.Context, operationID string) 
 }
 
 func (p *playedWorkflows) GuardianState(context.Context, string) (*workflows.GuardianState, error) {
+	if p.guardian != nil {
+		return p.guardian, nil
+	}
 	return nil, workflows.NoOperation.New("at rest")
 }
 

@@ -30,7 +30,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// How long a run of the delivery, and of the noting of templates, goes on looking,
+// How long a run of the delivery, and of the noting of templates, keeps looking,
 // which its schedule follows every minute, and how often it looks.
 const (
 	deliveryWatch  = 50 * time.Second

@@ -133,7 +133,7 @@ func newCarried(n *spool.Notice, end time.Time) *carried {
 	return c
 }
 
-// resume goes on with the notices that an earlier process has left. Those of another
+// resume continues with the notices that an earlier process has left. Those of another
 // instance or of long ago are removed.
 func (a *Agent) resume() {
 	found, err := a.spool.Load()

@@ -67,7 +67,7 @@ func Explain(in Input, d Decision) []string {
 	return out
 }
 
-// whereabouts says where the agent lives and what that costs.
+// whereabouts says where the agent runs and what that costs.
 func (in Input) whereabouts(d Decision) string {
 	place := placeName(in.Instance.Mode, in.Instance.spotPool())
 	p, known := in.pool(in.Instance.spotPool())

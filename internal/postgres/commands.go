@@ -147,7 +147,7 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 	return out, nil
 }
 
-// checkReachable refuses an order that cannot work from where the agent lives. Fails with
+// checkReachable refuses an order that cannot work from where the agent runs. Fails with
 // switch.invalid_target. An agent without a primary is refused by the order itself.
 func checkReachable(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) error {
 	var here switching.CurrentPlace

@@ -8,7 +8,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Termination reads how the loss of an instance stands: the notice with the moments
+// Termination reads the state of the loss of an instance: the notice with the moments
 // of its failover, the agent's settings, and what is still to be called off. Fails
 // with agent.not_found when there is no such notice.
 func (s *Roles) Termination(ctx context.Context, agentID, instanceID string) (*activities.TerminationFacts, error) {

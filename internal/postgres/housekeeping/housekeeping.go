@@ -13,7 +13,7 @@ import (
 // coming days are there, and the daily figures are written.
 type Housekeeping struct {
 	DB *pg.DB
-	// Patience is how long a change of partitions goes on asking for its locks.
+	// Patience is how long a change of partitions keeps asking for its locks.
 	// Zero: ten seconds.
 	Patience time.Duration
 }

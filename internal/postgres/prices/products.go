@@ -118,8 +118,8 @@ WHERE o.at < excluded.at`, p.InstanceType, p.Product, zones)
 	return stored, pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-// KeepVolumePrice stores the list price of a kind of volume. It sets a level, so twice is
-// once.
+// KeepVolumePrice stores the list price of a kind of volume. A second
+// call stores the same price.
 func (s *Prices) KeepVolumePrice(
 	ctx context.Context, v activities.VolumeInRegion, price activities.ListPrice, at time.Time,
 ) error {

@@ -175,10 +175,9 @@ func (s *Orphans) Suspects(
 	return out, pg.Translate(err)
 }
 
-// RecordSightings notes the suspects and reports each new one, forgets what the cloud
-// showed and is none any more, and answers those that were suspect already so
-// long ago. A sweep that runs twice at once is one sighting, because both are
-// within the same moment.
+// RecordSightings notes the suspects and reports each new one, forgets the
+// instances that are no longer suspects, and answers those that were suspects already so long
+// ago. Two sweeps at the same time are one sighting.
 func (s *Orphans) RecordSightings(
 	ctx context.Context,
 	p activities.SweepPlace,

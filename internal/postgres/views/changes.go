@@ -37,7 +37,7 @@ func PlaceOf(c Change) Place { return Place{c.At, c.Kind, c.Key} }
 // Since lists the oldest changes behind a place, of one client or with an empty clientID of
 // all. A change is stamped before it is committed, so one that took long may appear behind
 // the newest: a reader that follows along asks again for the last seconds. Many changes may
-// have one stamp, those of one transaction, so a reader goes on from a place.
+// have one stamp, those of one transaction, so a reader continues from a place.
 func (c *Changes) Since(ctx context.Context, clientID string, after Place, limit int) ([]Change, error) {
 	return pg.QueryRows[Change](ctx, c.DB, changesSince, clientID, after.At, limit, after.Kind, after.Key)
 }
