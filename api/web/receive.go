@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -19,7 +20,7 @@ const maxUnknownBody = 16 << 10
 func (r Route) receive(c *gin.Context, a *Authenticator) (Principal, []byte, error) {
 	inBody := r.Auth == Agent && headerToken(c.Request) == "" && r.mayHaveBody(c.Request)
 	if inBody {
-		body, err := r.read(c, false)
+		body, err := r.read(c, "")
 		if err != nil {
 			return Principal{}, nil, err
 		}
@@ -30,7 +31,7 @@ func (r Route) receive(c *gin.Context, a *Authenticator) (Principal, []byte, err
 	if err != nil || !r.mayHaveBody(c.Request) {
 		return p, nil, err
 	}
-	body, err := r.read(c, r.Auth != Anonymous)
+	body, err := r.read(c, p.bodyKey())
 	return p, body, err
 }
 
@@ -51,25 +52,34 @@ func (r Route) admit(c *gin.Context, a *Authenticator, body []byte) (Principal, 
 // credential or an operator has its own share.
 func (p Principal) connectionKey() string { return p.Actor() + " " + p.ClientID + " " + p.CredentialID }
 
+// bodyKey is what the bodies of a principal are counted by: a tenant has one share, however
+// many credentials it makes. Empty for a caller who is not known.
+func (p Principal) bodyKey() string {
+	if p.ClientID == "" && !p.Operator {
+		return ""
+	}
+	return cmp.Or(p.ClientID, p.Actor())
+}
+
 // mayHaveBody says whether the route reads the body of a request before its handler is
 // called. A stream reads its own.
 func (r Route) mayHaveBody(req *http.Request) bool {
 	return r.Endpoint.raw == nil && req.Method != http.MethodGet && req.Body != nil
 }
 
-// read reads the body of a request. Fails with request.too_large, request.invalid,
+// read reads the body of a request of a caller; an empty one is not known. Fails with request.too_large, request.invalid,
 // request.too_slow and request.server_busy.
-func (r Route) read(c *gin.Context, known bool) ([]byte, error) {
+func (r Route) read(c *gin.Context, caller string) ([]byte, error) {
 	limit := r.MaxBody
 	if limit == 0 {
 		limit = maxBody
 	}
-	if !known {
+	if caller == "" {
 		limit = min(limit, maxUnknownBody)
 	}
-	body, err := door.ReadBody(c.Writer, c.Request, limit, door.Caller{Known: known, Address: c.ClientIP()})
+	body, err := door.ReadBody(c.Writer, c.Request, limit, door.Caller{Name: caller, Address: c.ClientIP()})
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		if !known {
+		if caller == "" {
 			return nil, BodyTooLarge.New(
 				"Without a token in its header a request may have a body of %d bytes at most.", limit)
 		}

@@ -32,6 +32,7 @@ type Limits struct {
 	IdleTime    time.Duration // between two requests; 3 min, because deployed agents do not repeat a request that met a close
 
 	KnownBytes        int64 // of the bodies of known callers, in flight; 128 MiB
+	KnownPerCaller    int64 // of those, from one caller; a quarter
 	UnknownBytes      int64 // of the bodies of all other callers, in flight; 16 MiB
 	UnknownPerAddress int64 // of those, from one address; 2 MiB
 }
@@ -45,6 +46,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.WriteTime, time.Minute)
 	orDefault(&l.IdleTime, 3*time.Minute)
 	orDefault(&l.KnownBytes, 128<<20)
+	orDefault(&l.KnownPerCaller, l.KnownBytes/4)
 	orDefault(&l.UnknownBytes, 16<<20)
 	orDefault(&l.UnknownPerAddress, 2<<20)
 	return l
@@ -75,8 +77,8 @@ func New(limits Limits, reg prometheus.Registerer) *Door {
 	d := &Door{
 		limits:  limits,
 		conns:   newConns(limits.Conns, limits.PerCaller, refused),
-		known:   &budget{most: limits.KnownBytes},
-		unknown: &budget{most: limits.UnknownBytes, mostPerAddress: limits.UnknownPerAddress},
+		known:   newBudget(limits.KnownBytes, limits.KnownPerCaller),
+		unknown: newBudget(limits.UnknownBytes, limits.UnknownPerAddress),
 	}
 	if reg != nil {
 		reg.MustRegister(refused,

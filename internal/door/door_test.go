@@ -70,7 +70,7 @@ func answerWith(limit int64, known bool) http.HandlerFunc {
 		if known {
 			door.Admit(r.Context(), "a1")
 		}
-		body, err := door.ReadBody(w, r, limit, door.Caller{Known: known, Address: "192.0.2.1"})
+		body, err := door.ReadBody(w, r, limit, door.Caller{Name: map[bool]string{true: "a1"}[known], Address: "192.0.2.1"})
 		var large *http.MaxBytesError
 		switch {
 		case errors.As(err, &large):
@@ -411,9 +411,14 @@ func TestBodiesShareABudget(t *testing.T) {
 		UnknownBytes:      3000,
 		UnknownPerAddress: 2000,
 		KnownBytes:        1000,
+		KnownPerCaller:    700,
 	}, reg, func(w http.ResponseWriter, r *http.Request) {
 		who := r.Header.Get("X-From")
-		_, err := door.ReadBody(w, r, 4<<10, door.Caller{Known: who == "known", Address: who})
+		name, _ := strings.CutPrefix(who, "known ")
+		if name == who {
+			name = "" // an address
+		}
+		_, err := door.ReadBody(w, r, 4<<10, door.Caller{Name: name, Address: who})
 		if fault.Is(err, door.Busy) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
@@ -434,10 +439,13 @@ func TestBodiesShareABudget(t *testing.T) {
 	<-received
 	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.3", 600)),
 		"all unknown callers have had theirs")
-	known := send("known", 900)
+	known := send("known c1", 600)
+	<-received
+	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("known c1", 300)), "this caller has had its share")
+	other := send("known c2", 300)
 	<-received
 	close(release)
-	for _, c := range []net.Conn{first, second, known} {
+	for _, c := range []net.Conn{first, second, known, other} {
 		require.Equal(t, "HTTP/1.1 200 OK", status(t, c))
 	}
 	again := send("192.0.2.1", 1900)
