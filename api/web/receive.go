@@ -31,7 +31,7 @@ func (r Route) receive(c *gin.Context, a *Authenticator) (Principal, []byte, err
 	if err != nil || !r.mayHaveBody(c.Request) {
 		return p, nil, err
 	}
-	body, err := r.read(c, p.bodyKey())
+	body, err := r.read(c, p.ownerKey())
 	return p, body, err
 }
 
@@ -43,18 +43,18 @@ func (r Route) admit(c *gin.Context, a *Authenticator, body []byte) (Principal, 
 		err = a.Limits.check(c, r, p)
 	}
 	if err == nil && r.Auth != Anonymous {
-		door.Admit(c.Request.Context(), p.connectionKey())
+		door.Admit(c.Request.Context(), p.connectionKey(), p.ownerKey())
 	}
 	return p, err
 }
 
 // connectionKey is what the connections of a principal are counted by: an agent, a
-// credential or an operator has its own share.
+// credential or an operator has its own share of its owner's.
 func (p Principal) connectionKey() string { return p.Actor() + " " + p.ClientID + " " + p.CredentialID }
 
-// bodyKey is what the bodies of a principal are counted by: a tenant has one share, however
-// many credentials it makes. Empty for a caller who is not known.
-func (p Principal) bodyKey() string {
+// ownerKey is what the bodies and all connections of a principal's owner are counted by: a
+// tenant has one share, however many credentials it makes. Empty for a caller who is not known.
+func (p Principal) ownerKey() string {
 	if p.ClientID == "" && !p.Operator {
 		return ""
 	}
