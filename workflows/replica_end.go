@@ -156,7 +156,7 @@ func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 		end.State, end.Severity = stateCancelled, ""
 	case replica.Refused, replica.Misconfigured, replica.TokenReused:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
-	case replica.QuotaUsedUp:
+	case replica.QuotaUsedUp, replica.TypeQuotaUsedUp:
 		end.Notify = "A quota keeps " + r.row.LogicalID + " from launching a replacement: " + reason
 	case replica.NoPool:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason

@@ -128,7 +128,7 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 // the same: when its row has one, the replica continues with it.
 func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool, err error) {
 	switch code := fault.CodeOf(cause); code {
-	case replica.NoCapacity, replica.TokenDead, replica.QuotaUsedUp, replica.NoAddresses:
+	case replica.NoCapacity, replica.TokenDead, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses:
 		return true, cause
 	case replica.AlreadyEnded:
 		return false, cause

@@ -104,7 +104,8 @@ func (r *replicaRun) startPoll(ctx workflow.Context, policy workflow.ActivityOpt
 	}
 	var instances *activities.Instances
 	return steps.RunActivity(ctx, policy, summary, instances.AwaitUp,
-		activities.UpInput{AgentID: r.in.AgentID, InstanceID: r.instanceID, ReplicaID: r.in.ReplicaID, Where: r.where})
+		activities.UpInput{AgentID: r.in.AgentID, InstanceID: r.instanceID, ReplicaID: r.in.ReplicaID, Where: r.where,
+			Urgent: r.row.Urgent()})
 }
 
 // hold waits until the replica is promoted or is over. When its time is over it wakes

@@ -234,7 +234,7 @@ func (a *Agents) registerFor(
 	case got.AwaitedBy != "":
 		a.sendBestEffort(ctx, got.AgentID, func(ctx context.Context) error {
 			return a.Workflows.Nudge(ctx, activities.Nudge{
-				OperationID: workflows.SwitchID(got.AwaitedBy),
+				OperationID: got.AwaitedBy,
 				AgentID:     got.AgentID,
 			})
 		})

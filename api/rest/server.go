@@ -68,6 +68,7 @@ type Deps struct {
 	Workers        *control.Workers
 	Pauses         *control.Pauses
 	PoolBlocks     *control.PoolBlocks
+	Approvals      *control.Approvals
 	Models         *control.Models
 	ModelRollouts  *control.ModelRollouts
 	Fleet          *control.Fleet
@@ -211,6 +212,8 @@ func (d Deps) Routes() []web.Route {
 		web.Strict(d.Workers.Routes()),
 		web.Strict(d.Pauses.Routes()),
 		web.Strict(d.PoolBlocks.Routes()),
+		web.Strict(d.Approvals.Routes()),
+		d.answerRoutes(),
 		d.Models.Routes(),
 		web.Strict(d.ModelRollouts.Routes()),
 		web.Strict(d.Fleet.Routes()),

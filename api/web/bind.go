@@ -212,15 +212,15 @@ func (p *problems) text(path, s, form string) string {
 		p.add(path, errNotString.Error())
 		return s
 	}
-	shown := plaintext.CleanLine(s)
+	shown, line := plaintext.CleanLine(s), s
 	if form == linesText {
 		s = strings.ReplaceAll(s, "\r\n", "\n")
-		shown = plaintext.CleanLines(s)
+		shown, line = plaintext.CleanLines(s), strings.NewReplacer("\n", " ", "\t", " ").Replace(s)
 	}
 	if shown == s || p.cleans && form != exactText {
 		return shown
 	}
-	hidden, _ := plaintext.FindHidden(s)
+	hidden, _ := plaintext.FindHidden(line)
 	p.add(path, fmt.Sprintf("Contains a character that is not shown (%U).", hidden))
 	return s
 }

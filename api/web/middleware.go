@@ -203,7 +203,10 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			return
 		}
 		c.Request = c.Request.WithContext(withCaller(ctx, c, p))
-		if err := r.checkStrict(c, p, body); err != nil {
+		if err = r.checkStrict(c, p, body); err == nil {
+			err = a.checkClient(c, r, p)
+		}
+		if err != nil {
 			WriteError(c, err)
 			return
 		}

@@ -40,6 +40,8 @@ var special = map[reflect.Type]struct{ in, out object }{
 	}, object{"type": "string"}},
 	reflect.TypeFor[json.RawMessage](): {anything(), anything()},
 	reflect.TypeFor[Cursor]():          {object{"type": "string"}, object{"type": "string"}},
+	reflect.TypeFor[Moment](): {object{"type": "string", "examples": []any{"2026-11-30", "2026-11-30T08:00:00Z"}},
+		object{"type": "string", "format": "date-time"}},
 }
 
 // anything is any JSON value, null included. It names no type: generators of clients

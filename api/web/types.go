@@ -92,6 +92,27 @@ func (t *Time) OrZero() time.Time {
 	return t.Time
 }
 
+// Moment is a bound of a span of time in a query: a moment in RFC 3339, or a day, which is its
+// first moment in UTC.
+type Moment struct{ time.Time }
+
+//nolint:staticcheck // a sentence of a page
+var errNotMoment = errors.New("Not a day such as 2026-11-30, nor a moment such as 2026-11-30T08:00:00Z.")
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Moment) UnmarshalText(data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if at, err := time.Parse(layout, string(data)); err == nil {
+			m.Time = at.UTC()
+			return nil
+		}
+	}
+	return errNotMoment
+}
+
 // NoticeTime is a moment in a notice. A notice is never lost for the form of one
 // field: a number is Unix seconds or milliseconds, and what cannot be read, or is
 // empty, counts as not given.

@@ -247,6 +247,12 @@ func (a *App) addFleet(d *rest.Deps, p *parts) {
 	d.Adoptions = &control.Adoptions{Store: &agentstore.Adoptions{DB: a.DB}}
 	d.Pauses = p.pauses
 	d.PoolBlocks = &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: a.DB}, Now: time.Now}
+	d.Approvals = &control.Approvals{
+		Store: &decisions.Approvals{DB: a.DB},
+		Rules: &decisions.MoveRules{DB: a.DB},
+		Links: a.links(),
+		Now:   time.Now,
+	}
 	d.Fleet = &control.Fleet{Pauses: p.pauses, Operations: p.operations, Audit: &audit.Log{DB: a.DB}}
 	d.Workers = &control.Workers{Workflows: a.Workflows}
 	d.Schedules = &control.Schedules{Runs: &housekeeping.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now}

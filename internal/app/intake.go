@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,9 +29,13 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 		Store:  &awsevents.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount},
 		counts: a.doors,
 	}
+	seen := &awsevents.Queues{DB: a.DB, Worker: processName()}
 	var out []*intake.Intake
 	for _, address := range a.Config.Events.Queues {
 		out = append(out, &intake.Intake{
+			Note: func(ctx context.Context, state intake.QueueState) error {
+				return seen.Note(ctx, address, state)
+			},
 			MoveAhead: a.Config.Events.MoveAhead,
 			Queue:     intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address),
 			Store:     store,
@@ -71,6 +77,15 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return lifecycle.Run(ctx) })
 	}
 	g.Go(func() error { return a.aftercare.Run(ctx) })
+}
+
+// processName names this process among others, as Temporal does.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return strconv.Itoa(os.Getpid()) + "@" + host
 }
 
 // groups are the Auto Scaling groups of clients' accounts. Before each call EC2 is asked

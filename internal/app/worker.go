@@ -16,6 +16,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/door"
+	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/decisions"
@@ -258,7 +259,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 	}
 	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
-		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
+		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Links: a.links(),
 			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
 		&activities.Instances{
@@ -311,6 +312,9 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			EngineFor: a.engines.serving.EngineFor,
 			ShadowFor: a.engines.serving.ShadowFor,
 			EngineOf:  a.engines.serving.EngineOf,
+			Approvals: &decisions.Approvals{DB: a.DB},
+			Breakers:  &decisions.Breakers{DB: a.DB},
+			Breaker:   engine.NewBreaker(a.Config.Worker.BreakerMoves),
 		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},

@@ -33,6 +33,7 @@ func Explain(in Input, d Decision) []string {
 	for _, v := range d.Vetoes {
 		say("Against any move: %s (%s)", v.Reason, v.Code)
 	}
+	out = append(out, in.Holds.Consent.Sentences(in.Now, in.Instance.ID)...)
 	for _, s := range d.Scores {
 		if !s.Current && len(s.Vetoes) > 0 {
 			say("Against %s: %s (%s)", placeName(s.Mode, s.PoolID), s.Vetoes[0].Reason, s.Vetoes[0].Code)

@@ -49,14 +49,18 @@ func TestOperations(t *testing.T) {
 	k.keep(t)
 }
 
+// noticed is how long before an instance's end a notice comes here. Its operation stays open for
+// that long, and a while longer.
+const noticed = 20 * time.Second
+
 // notice reports an instance's end, at EC2 and over HTTP's workflow client.
 func (k *keeper) notice(t *testing.T, agentID, instanceID string) *workflows.NoticeAnswer {
 	t.Helper()
-	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, simclient.Terminate, 30*time.Second))
+	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, simclient.Terminate, noticed))
 	got, err := k.workflows.TerminationNotice(t.Context(), agentID, workflows.NoticeInput{
 		InstanceID: instanceID,
-		Deadline:   time.Now().Add(time.Minute),
-		Wait:       20 * time.Second,
+		Deadline:   time.Now().Add(noticed),
+		Wait:       noticed,
 	})
 	require.NoError(t, err)
 	return got

@@ -13,7 +13,7 @@ import (
 
 const blankBraille = '\u2800' // a symbol without a mark
 
-// IsHidden says whether a character is not shown as itself: control and format characters,
+// IsHidden says whether a character by itself is not shown: control and format characters,
 // line breaks, marks of direction, and whatever Unicode says a program may leave out
 // (https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point).
 func IsHidden(r rune) bool {
@@ -24,14 +24,17 @@ func IsHidden(r rune) bool {
 		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// FindHidden returns the first character of a text that is not shown.
+// FindHidden returns the first character of a text that is not shown. A selector or a joiner
+// that changes how the characters beside it are drawn is shown by them.
 func FindHidden(s string) (rune, bool) {
-	i := strings.IndexFunc(s, IsHidden)
-	if i < 0 {
-		return 0, false
+	around := surroundings{}
+	for i, r := range s {
+		if IsHidden(r) && !around.show(r, s[i:]) {
+			return r, true
+		}
+		around.pass(r)
 	}
-	r, _ := utf8.DecodeRuneInString(s[i:])
-	return r, true
+	return 0, false
 }
 
 // CleanLine makes one line of a text: a line break or a tab becomes a space, and any other
@@ -45,15 +48,20 @@ func replaceHidden(s string, lines bool) string {
 	if _, found := FindHidden(s); !found {
 		return s
 	}
-	return strings.Map(func(r rune) rune {
+	out := make([]rune, 0, len(s))
+	around := surroundings{}
+	for i, r := range s {
+		shown := r
 		switch {
-		case !IsHidden(r):
-			return r
+		case !IsHidden(r) || around.show(r, s[i:]):
 		case lines && (r == '\n' || r == '\t'):
-			return r
 		case unicode.IsSpace(r): // line breaks of every kind, U+0085 and U+2028 among them
-			return ' '
+			shown = ' '
+		default:
+			shown = unicode.ReplacementChar
 		}
-		return unicode.ReplacementChar
-	}, s)
+		out = append(out, shown)
+		around.pass(r)
+	}
+	return string(out)
 }

@@ -16,6 +16,14 @@ func TestCleanLine(t *testing.T) {
 		"plain":              {"web-1 in eu-west-1a", "web-1 in eu-west-1a", "web-1 in eu-west-1a"},
 		"other scripts":      {"Zürich 東京 Київ עברית", "Zürich 東京 Київ עברית", "Zürich 東京 Київ עברית"},
 		"an emoji":           {"web 🚀", "web 🚀", "web 🚀"},
+		"emoji in parts":     {"🛰️ 👩‍🚀 👩🏽‍🚀 ❤️‍🔥 1️⃣", "🛰️ 👩‍🚀 👩🏽‍🚀 ❤️‍🔥 1️⃣", "🛰️ 👩‍🚀 👩🏽‍🚀 ❤️‍🔥 1️⃣"},
+		"joined letters":     {"می\u200cخواهم ශ්\u200dරී", "می\u200cخواهم ශ්\u200dරී", "می\u200cخواهم ශ්\u200dරී"},
+		"a joiner at an end": {"🚀\u200d", "🚀\ufffd", "🚀\ufffd"},
+		"a joiner in web":    {"we\u200db", "we\ufffdb", "we\ufffdb"},
+		"a non-joiner":       {"we\u200cb🚀\u200c🚀", "we\ufffdb🚀\ufffd🚀", "we\ufffdb🚀\ufffd🚀"},
+		"two selectors":      {"🛰\ufe0f\ufe0f\u200d🚀", "🛰\ufe0f\ufffd\ufffd🚀", "🛰\ufe0f\ufffd\ufffd🚀"},
+		"a selector at 1":    {"1\ufe0f", "1\ufffd", "1\ufffd"},
+		"a selector alone":   {"\ufe0f\u2800\ufe0f", "\ufffd\ufffd\ufffd", "\ufffd\ufffd\ufffd"},
 		"a line break":       {"a\nb\r\nc", "a b  c", "a\nb\nc"},
 		"a tab":              {"a\tb", "a b", "a\tb"},
 		"a line separator":   {"a\u2028b\u2029c\u0085d", "a b c d", "a b c d"},
@@ -42,7 +50,8 @@ func TestCleanLine(t *testing.T) {
 func TestCleanLineLeavesNothingHidden(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		in := rapid.String().Draw(t, "text")
+		in := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune(
+			"a1🚀🛰🏽س\u2800\ufffd\u20e3\ufe0e\ufe0f\u200d\u200c\u200b\n")))).Draw(t, "text")
 		out := plaintext.CleanLine(in)
 		_, found := plaintext.FindHidden(out)
 		require.False(t, found, "%q", out)

@@ -6,9 +6,10 @@ const whole = new Intl.NumberFormat('en-US')
 
 export const none = '–'
 
-/** US dollars; amounts below one dollar keep four places, because prices per hour are small. */
-export function money(amount: number | null | undefined): string {
+/** US dollars, or the currency that is named; amounts below one dollar keep four places, because prices per hour are small. */
+export function money(amount: number | null | undefined, currency = 'USD'): string {
   if (amount == null || Number.isNaN(amount)) return none
+  if (currency !== 'USD') return `${amount.toFixed(Math.abs(amount) < 1 ? 4 : 2)} ${currency}`
   return Math.abs(amount) < 1 && amount !== 0 ? usdFine.format(amount) : usd.format(amount)
 }
 
