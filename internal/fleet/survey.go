@@ -20,7 +20,7 @@ const (
 type Sighting struct {
 	State  string
 	Marked time.Time // when EC2 marked it for termination or stop; zero when it has not
-	Action string // what EC2 does with a marked instance: terminate or stop
+	Action string    // what EC2 does with a marked instance: terminate or stop
 }
 
 // Survey asks for many instances at once: two calls for two hundred. An instance that EC2

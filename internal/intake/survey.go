@@ -28,7 +28,7 @@ type Place struct{ ClientID, Region string }
 type Sighting struct {
 	State  string
 	Marked time.Time // for interruption; zero when it is not
-	Action string // what EC2 does with a marked instance: terminate or stop
+	Action string    // what EC2 does with a marked instance: terminate or stop
 }
 
 // Survey is the third door: it asks EC2 about all instances of each place once in Every,
