@@ -35,7 +35,7 @@ type Suspect struct {
 // OrphanStore stores what the sweep of orphans saw and did.
 type OrphanStore interface {
 	Attempts
-	// Places lists every account and region that something of ours may live in,
+	// Places lists every account and region that something of ours may be in,
 	// those first that SweepPlaces tried longest ago.
 	Places(ctx context.Context) ([]SweepPlace, error)
 	// OpenLaunches lists the tokens of attempts to launch whose answer was lost and that

@@ -176,7 +176,7 @@ func (r *Replicas) notPrimary(
 		OperationID: workflows.TerminationID(in.AgentID, in.InstanceID)}, nil
 }
 
-// replaced answers for an instance whose agent lives elsewhere already.
+// replaced answers for an instance whose agent has moved already.
 func (r *Replicas) replaced(ctx context.Context, scope, agentID string) (*terminationAnswer, error) {
 	a, err := r.Views.Agent(ctx, scope, agentID)
 	if err != nil {

@@ -96,7 +96,7 @@ func TestMovesAreApprovedOverHTTP(t *testing.T) {
 	require.Contains(t, explained.raw, "The move to t3.medium.us-east-1c was approved by client:Acme")
 }
 
-func TestAProgramThatMayNotMoveIsToldOfTheQuestion(t *testing.T) {
+func TestAProgramThatMayNotMoveGetsTheQuestion(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.market(0.0300, 0.0131, 0.0119)

@@ -59,7 +59,7 @@ func (t *Time) UnmarshalText(data []byte) error {
 	text = strings.TrimSuffix(strings.ToUpper(text), " UTC")
 	for _, layout := range layouts {
 		at, err := time.Parse(layout, text)
-		// Postgres and Go both end somewhere; no machine of a fleet lives outside this.
+		// Postgres and Go both end somewhere; no machine of a fleet has a time outside this.
 		if err == nil && at.Year() >= 1970 && at.Year() < 2200 {
 			t.Time = at.UTC()
 			return nil

@@ -71,7 +71,7 @@ type API struct {
 type Worker struct {
 	MetricsListen string        `env:"WORKER_METRICS_LISTEN" envDefault:"127.0.0.1:9091" doc:"address of the worker's /metrics and /ready; empty: none"`
 	AgentTimeout  time.Duration `env:"AGENT_HEARTBEAT_TIMEOUT" envDefault:"120s" doc:"silence after which an agent counts as offline"`
-	BreakerMoves  int           `env:"MOVE_BREAKER" envDefault:"5" doc:"how many voluntary moves of a client that fail or meet no capacity within 30 minutes pause its moves for an hour, and four times as many those of all clients; 0: never"`
+	BreakerMoves  int           `env:"MOVE_BREAKER" envDefault:"5" doc:"how many voluntary moves of a client that fail or meet no capacity within 30 minutes pause its moves for an hour, and four times as many of several clients those of all; 0: never"`
 	Schedules     bool          `env:"WORKER_SCHEDULES" envDefault:"true" doc:"reconcile the schedules at start"`
 	PriceBackfill time.Duration `env:"PRICE_BACKFILL" envDefault:"2160h" doc:"how far back spot prices of an instance type are read at first sight; EC2 knows 90 days"`
 

@@ -69,8 +69,8 @@ func publicImages(r region) []*image {
 // product is what the image runs.
 func (m *image) product() string { return cmp.Or(m.Product, linux) }
 
-// productOf is what an instance runs: that of its image, of which a deleted one of the caller
-// is remembered no more.
+// productOf is the product that an instance runs, which is its image's; Linux when the image
+// was deleted.
 func (c *call) productOf(i *instance) string {
 	if m, err := c.imageNamed(i.Image); err == nil {
 		return m.product()
@@ -85,7 +85,7 @@ func (m *image) state(now time.Time) string {
 	return "available"
 }
 
-// images lists what the caller may use: the public ones and his own.
+// images lists what the caller may use: the public ones and the caller's own.
 func (c *call) images() []*image {
 	own := c.world.images.sorted(func(m *image) bool { return m.Account == c.account && m.Region == c.place.name })
 	return append(publicImages(c.place), own...)

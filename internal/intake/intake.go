@@ -72,7 +72,7 @@ type Store interface {
 	// RecordRunning records that the instance of a replica that waits for it runs. wake says
 	// that the agent's Guardian has something to do by that.
 	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
-	// RecordLate keeps what came after its deadline about an instance that lives, as evidence,
+	// RecordLate keeps what came after its deadline about an instance that runs, as evidence,
 	// once for each event.
 	RecordLate(ctx context.Context, o Owner, e events.Event) error
 	// RecordLifecycle keeps an action of an Auto Scaling group that waits for the agent.

@@ -86,21 +86,33 @@ func TestTooManyFailedMovesPauseAClient(t *testing.T) {
 	require.Equal(t, "client k1 operator:ada", held())
 }
 
+// TestTooManyFailedMovesOfAllPauseAll: it takes the moves of several clients.
 func TestTooManyFailedMovesOfAllPauseAll(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	g.agent("k2", "b1", "i-b")
-	for i := range 4 {
-		g.failedMove("k1", "a1", fmt.Sprint("a", i), "switch.never_ready", 25, 1)
-		g.failedMove("k2", "b1", fmt.Sprint("b", i), "switch.never_ready", 25, 1)
-	}
 	b := &decisions.Breakers{DB: g.db}
-	out, err := b.Trip(t.Context(), engine.NewBreaker(5))
+	for _, client := range []string{"k2", "k3", "k4"} {
+		g.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed)
+			VALUES ($1, $1, $1 || '@x', decode(md5($1), 'hex'), '') ON CONFLICT (id) DO NOTHING`, client)
+		g.agent(client, "of-"+client, "i-"+client)
+	}
+	for i := range 40 {
+		g.failedMove("k1", "a1", fmt.Sprint("k1-", i), "switch.never_ready", 25, 1)
+	}
+	out, err := b.Trip(t.Context(), engine.NewBreaker(2))
+	require.NoError(t, err)
+	require.Equal(t, []string{"k1"}, out, "one client pauses itself alone")
+	for i := range 2 {
+		for _, client := range []string{"k2", "k3", "k4"} {
+			g.failedMove(client, "of-"+client, fmt.Sprint(client, "-", i), "switch.never_ready", 25, 1)
+		}
+	}
+	out, err = b.Trip(t.Context(), engine.NewBreaker(3))
 	require.NoError(t, err)
 	require.Empty(t, out)
 	out, err = b.Trip(t.Context(), engine.NewBreaker(2))
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"", "k1", "k2"}, out)
-	require.Contains(t, g.text(`SELECT string_agg(scope, ' ') FROM pauses`), "global")
+	require.ElementsMatch(t, []string{"", "k2", "k3", "k4"}, out)
+	require.Equal(t, "1", g.text(`SELECT count(*)::text FROM pauses WHERE scope = 'global'`))
 }

@@ -57,7 +57,7 @@ func TestPricesInForceOfProducts(t *testing.T) {
 		noon.Add(7*time.Minute), func() {})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), deleted, "what was in force then is kept")
-	require.Equal(t, 0.12, one[float64](g, `SELECT min(price)::float FROM product_spot_prices`))
+	require.Equal(t, "0.120000", one[string](g, `SELECT min(price)::text FROM product_spot_prices`))
 }
 
 // TestPresentPricesAreReadWithoutTheirHistory: however long the history of prices is, no read

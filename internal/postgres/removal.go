@@ -110,7 +110,7 @@ func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 }
 
 // MarkRetiring takes an instance out of its role before it is terminated, and
-// answers where it lives. The refusal of a primary and the mark are one
+// answers where it is. The refusal of a primary and the mark are one
 // statement, so no change of roles comes between them. One that is retiring or
 // retired already is answered again. Fails with roles.is_primary and
 // agent.instance_of_another_tenant.

@@ -242,7 +242,7 @@ test('everything is reached from the keyboard', async ({ page }) => {
 
 const pages = () => ({
   now: '/', fleet: '/fleet', agent: '/agents/' + depot.id, failover, operations: '/operations', pools: '/pools?pool=c5.large.us-east-1a', savings: '/savings', rollouts: '/rollouts',
-  decisions: '/decisions', failovers: '/failovers', jobs: '/jobs', clients: '/clients', client: '/clients/' + tenant.id, audit: '/audit', system: '/system',
+  decisions: '/decisions', approvals: '/approvals', failovers: '/failovers', jobs: '/jobs', clients: '/clients', client: '/clients/' + tenant.id, audit: '/audit', system: '/system',
 })
 
 // The rows of a table are made of the same cells: the first of them stand for all.

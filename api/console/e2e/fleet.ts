@@ -47,12 +47,12 @@ const linuxImage = async (s: Stack): Promise<string> => {
   return image
 }
 
-/** startAgent launches a spot instance and registers the agent on it. */
-export async function startAgent(s: Stack, t: Tenant, name: string, type: string, zone: string): Promise<Agent> {
+/** startAgent launches an instance and registers the agent on it. */
+export async function startAgent(s: Stack, t: Tenant, name: string, type: string, zone: string, mode: 'spot' | 'ondemand' = 'spot'): Promise<Agent> {
   const image = await linuxImage(s)
   const text = await ec2(s, {
     Action: 'RunInstances', ImageId: image, InstanceType: type, MinCount: '1', MaxCount: '1',
-    'Placement.AvailabilityZone': zone, 'InstanceMarketOptions.MarketType': 'spot',
+    'Placement.AvailabilityZone': zone, ...(mode === 'spot' ? { 'InstanceMarketOptions.MarketType': 'spot' } : {}),
     // In a shared account an instance names its client, or nothing is done for it.
     'TagSpecification.1.ResourceType': 'instance', 'TagSpecification.1.Tag.1.Key': 'spotkeeper:client', 'TagSpecification.1.Tag.1.Value': t.id,
     'TagSpecification.1.Tag.2.Key': 'team', 'TagSpecification.1.Tag.2.Value': 'of ' + name,
@@ -61,7 +61,7 @@ export async function startAgent(s: Stack, t: Tenant, name: string, type: string
   if (!instance) throw new Error('no instance was launched: ' + text)
   await until('the instance', async () => (await simState(s)).instances.some((i) => i.instance_id === instance && i.state === 'running'))
   const got = await call<{ agent_id: string }>(s, 'POST', '/api/agents/register', t.token, {
-    client_token: t.token, logical_agent_id: name, hostname: name + '-1', instance_id: instance, instance_type: type, region: 'us-east-1', az: zone, ami_id: image, mode: 'spot', agent_version: '4.0.0',
+    client_token: t.token, logical_agent_id: name, hostname: name + '-1', instance_id: instance, instance_type: type, region: 'us-east-1', az: zone, ami_id: image, mode, agent_version: '4.0.0',
   })
   await until('its adoption', async () => (await call<{ primary: { proof: string } }>(s, 'GET', `/api/client/agents/${got.agent_id}/state`, t.token)).primary.proof === 'adopted')
   return { id: got.agent_id, name, instance }

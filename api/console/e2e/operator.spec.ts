@@ -173,6 +173,50 @@ test('the system shows queues of events, and the components with their licences'
   for (const name of ['github.com/gin-gonic/gin', 'react', 'uplot']) expect(rows.some((r) => r.startsWith(name + ','))).toBe(true)
 })
 
+test('a move that its client wants to be asked about waits for the answer, and is then made', async ({ page }) => {
+  test.setTimeout(240_000)
+  const careful = await createTenant(s, 'Careful ' + Date.now())
+  await open(page, '/clients/' + careful.id)
+  const rules = page.getByRole('region', { name: 'Voluntary moves' })
+  await expect(rules).toContainText('to a spot poolmade without a question')
+  await rules.getByRole('button', { name: 'Change …' }).click()
+  const dialog = page.getByRole('alertdialog')
+  await expect(dialog.getByRole('button', { name: 'Save' })).toBeDisabled()
+  await dialog.getByLabel('to a spot pool').selectOption('ask')
+  await dialog.getByRole('button', { name: 'Add a window' }).click()
+  await dialog.getByLabel('Opens (cron)').fill('sometimes')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog.getByRole('alert')).toBeVisible()
+  await dialog.getByRole('button', { name: 'Remove the window 1' }).click()
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(rules).toContainText('to a spot poolmade after an approval')
+
+  const till = await startAgent(s, careful, 'till', 'c5.large', 'us-east-1a', 'ondemand')
+  const decide = () => operator(s, 'POST', '/api/admin/schedules/fleet-decisions/trigger', {})
+  const list = () => operator<{ approvals: { state: string; operation_id: string | null }[] }>(s, 'GET', '/api/approvals?client_id=' + careful.id)
+  await until('a question', async () => {
+    await decide()
+    await new Promise((r) => setTimeout(r, 2_000))
+    return (await list()).approvals.length > 0
+  }, 120)
+  await open(page, '/')
+  await expect(page.getByRole('region', { name: 'Waits for an approval' }).last()).toContainText('till')
+  await page.getByRole('region', { name: 'Waits for an approval' }).first().getByRole('link', { name: 'All' }).click()
+  const row = page.getByRole('group', { name: 'Approvals' }).getByRole('row').filter({ hasText: 'till' })
+  await expect(row).toContainText(till.instance)
+  await expect(row.getByRole('timer')).toBeVisible()
+  await row.getByRole('button', { name: 'Approve the move of till' }).click()
+  await expect(page.getByRole('alertdialog')).toContainText(`till leaves ${till.instance} for c5.large.us-east-1`)
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Approve' }).click()
+  await expect(row).toContainText('operator:ada')
+  await until('its switch', async () => {
+    await decide()
+    await new Promise((r) => setTimeout(r, 2_000))
+    return (await list()).approvals[0]!.state === 'used'
+  }, 60)
+  await expect(row.getByRole('link', { name: 'switch' })).toBeVisible({ timeout: 30_000 })
+})
+
 test('an operation that waits for a person says what to do, and is mended', async ({ page }) => {
   test.setTimeout(420_000)
   await open(page, '/')

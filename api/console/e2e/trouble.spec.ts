@@ -83,7 +83,7 @@ test.describe('with a session', () => {
     const operations = await operator<{ operations: { id: string }[] }>(s, 'GET', '/api/operations?limit=1')
     for (const path of [
       '/', '/fleet?status=online', '/agents/' + silo.id, '/operations?kind=replica', '/operations/' + encodeURIComponent(operations.operations[0]!.id), '/failovers?days=7', '/pools?pool=c5.large.us-east-1a',
-      '/savings?months=3', '/decisions?hours=6', '/rollouts', '/jobs', '/clients', '/clients/' + tenant.id, '/audit?by=all', '/system',
+      '/savings?months=3', '/decisions?hours=6', '/approvals?state=pending', '/rollouts', '/jobs', '/clients', '/clients/' + tenant.id, '/audit?by=all', '/system',
     ]) {
       await open(page, path)
       await expect(page.getByText(/^Reading /)).toHaveCount(0)
@@ -114,10 +114,10 @@ test.describe('with a session', () => {
     await open(page, '/agents/' + silo.id)
     const dialog = await pauseDialog(page, 'from the first tab')
     await dialog.getByRole('button', { name: 'Pause' }).click()
-    await expect(other.getByText('paused (agent)').first()).toBeVisible({ timeout: 5_000 })
+    await expect(other.getByText('paused (agent)').first()).toBeVisible() // by the clock it would be read within a minute
     await other.getByRole('button', { name: 'Resume …' }).click()
     await other.getByRole('alertdialog').getByRole('button', { name: 'Resume' }).click()
-    await expect(page.getByRole('button', { name: 'Pause …' })).toBeVisible({ timeout: 5_000 })
+    await expect(page.getByRole('button', { name: 'Pause …' })).toBeVisible()
     await other.close()
   })
 
@@ -232,7 +232,7 @@ test.describe('with a session', () => {
   test('at 200 % every page has its width, its pages and its way out', async ({ page }) => {
     test.setTimeout(120_000)
     await page.setViewportSize({ width: 640, height: 450 }) // 1280 × 900, twice as large
-    for (const path of ['/', '/fleet', '/agents/' + silo.id, '/operations', '/failovers', '/pools', '/savings', '/decisions', '/rollouts', '/jobs', '/clients/' + tenant.id, '/audit', '/system']) {
+    for (const path of ['/', '/fleet', '/agents/' + silo.id, '/operations', '/failovers', '/pools', '/savings', '/decisions', '/approvals', '/rollouts', '/jobs', '/clients/' + tenant.id, '/audit', '/system']) {
       await open(page, path)
       await expect(page.getByText(/^Reading /)).toHaveCount(0)
       expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(640)
@@ -323,7 +323,7 @@ test('a client without agents finds empty pages that say what to do', async ({ p
   const made = await operator<{ token: string }>(s, 'POST', `/api/client/${none.id}/credentials`, { kind: 'tenant', name: 'first', scope: 'admin' })
   await page.goto(s.base + '/login?next=%2F#token=' + made.token)
   await expect(page).toHaveURL(s.base + '/')
-  for (const path of ['/', '/fleet', '/operations', '/failovers', '/pools', '/savings', '/decisions', '/audit?by=all', '/clients/' + none.id]) {
+  for (const path of ['/', '/fleet', '/operations', '/failovers', '/pools', '/savings', '/decisions', '/approvals', '/audit?by=all', '/clients/' + none.id]) {
     await open(page, path)
     await expect(page.getByText(/^Reading /)).toHaveCount(0)
     await expect(page.locator('main')).not.toContainText(/NaN|undefined|Infinity|\[object/)

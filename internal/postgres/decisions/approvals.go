@@ -109,7 +109,7 @@ func (s *Approvals) GetLinked(ctx context.Context, id, sinkID string) (*Approval
 // Answer is a person's answer to a question.
 type Answer struct {
 	ID       string
-	ClientID string // whose question it must be; empty: anyone's
+	ClientID string // whose question it must be; empty: any client's
 	Approve  bool
 	By       string
 }

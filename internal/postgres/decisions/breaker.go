@@ -20,7 +20,8 @@ var _ activities.BreakerStore = (*Breakers)(nil)
 // selectTroubled counts, for each client and for all together (an empty subject), the
 // voluntary moves that failed, and those that met a pool without capacity, in the last $1
 // seconds and since the breaker tripped last. A move counts once. Moves that were called off do
-// not count: nothing was wrong with those.
+// not count: nothing was wrong with those. In the count of all together a client counts for no
+// more than what pauses its own moves, so that no client pauses the moves of the others.
 const selectTroubled = `
 WITH troubled AS (
 	SELECT c.id, c.client_id, s.ended_at AS at
@@ -40,13 +41,21 @@ WITH troubled AS (
 	  AND l.error_code = 'launch.no_capacity'
 	  AND l.ended_at > now() - $1::float8 * interval '1 second'
 	  AND c.priority < 50)
-SELECT x.subject, count(DISTINCT t.id)
+SELECT t.client_id, count(DISTINCT t.id)
 FROM troubled t
-CROSS JOIN LATERAL (VALUES (t.client_id), ('')) AS x (subject)
-LEFT JOIN move_breakers b ON b.subject = x.subject
+LEFT JOIN move_breakers b ON b.subject = t.client_id
 WHERE t.at > coalesce(b.tripped_at, '-infinity')
-GROUP BY x.subject
-HAVING count(DISTINCT t.id) >= CASE x.subject WHEN '' THEN $3::int ELSE $2::int END`
+GROUP BY t.client_id
+HAVING count(DISTINCT t.id) >= $2::int
+UNION ALL
+SELECT '', sum(least(n, $2::int))
+FROM (
+	SELECT count(DISTINCT t.id) AS n
+	FROM troubled t
+	LEFT JOIN move_breakers b ON b.subject = ''
+	WHERE t.at > coalesce(b.tripped_at, '-infinity')
+	GROUP BY t.client_id) c
+HAVING sum(least(n, $2::int)) >= $3::int`
 
 // Trip pauses the voluntary moves of each client with too many failures, and of all clients.
 // One whose moves operators have paused already is left as it is. The failures that led to a

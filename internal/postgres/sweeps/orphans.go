@@ -21,7 +21,7 @@ var (
 	_ activities.AgentStore  = (*Silence)(nil)
 )
 
-// Places lists every account and region that something of a client's lives in, or
+// Places lists every account and region that something of a client's may be in, or
 // was ever launched in, those first that were tried longest ago or never.
 func (s *Orphans) Places(ctx context.Context) ([]activities.SweepPlace, error) {
 	rows, err := s.DB.Pool.Query(ctx, `

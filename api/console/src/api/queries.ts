@@ -77,12 +77,21 @@ export const sessions = (kind: 'models' | 'engine') =>
 export const savings = (months: number) => queryOptions({ queryKey: ['savings', months], queryFn: () => ask(api.GET('/api/savings', { params: { query: { months } } })) })
 export const savingsByTag = (tag: string | undefined, months: number) =>
   queryOptions({ queryKey: ['savings', 'tag', tag, months], queryFn: () => ask(api.GET('/api/savings/by-tag', { params: { query: { months, ...(tag ? { tag } : {}) } } })) })
+export interface ApprovalFilter { client_id?: string; state?: 'pending' | 'approved' | 'rejected' | 'lapsed' | 'outdated' | 'used' }
+export const approvals = (filter: ApprovalFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['approvals', filter],
+    queryFn: ({ pageParam }) => ask(api.GET('/api/approvals', { params: { query: { ...filter, limit: 100, ...(pageParam ? { after: pageParam } : {}) } } })),
+    initialPageParam: '',
+    getNextPageParam: (last) => last.next ?? undefined,
+  })
 export const pauses = queryOptions({ queryKey: ['pauses'], queryFn: () => ask(api.GET('/api/admin/pauses')) })
 export const clients = queryOptions({ queryKey: ['clients'], queryFn: () => ask(api.GET('/api/admin/clients')) })
 export const client = (id: string) => queryOptions({ queryKey: ['clients', id], queryFn: () => ask(api.GET('/api/client/{client_id}', { params: { path: { client_id: id } } })) })
 export const clientAccount = (id: string) => queryOptions({ queryKey: ['clients', id, 'account'], queryFn: () => ask(api.GET('/api/client/{client_id}/account', { params: { path: { client_id: id } } })), refetchInterval: false })
 const clientPath = (client_id: string) => ({ params: { path: { client_id } } })
 export const clientPreflight = (id: string) => queryOptions({ queryKey: ['clients', id, 'preflight'], queryFn: () => ask(api.GET('/api/client/{client_id}/preflight', clientPath(id))) })
+export const moveRules = (id: string) => queryOptions({ queryKey: ['clients', id, 'rules'], queryFn: () => ask(api.GET('/api/client/{client_id}/move-rules', clientPath(id))) })
 export const clientLimits = (id: string) => queryOptions({ queryKey: ['clients', id, 'limits'], queryFn: () => ask(api.GET('/api/client/{client_id}/limits', clientPath(id))) })
 export const credentials = (id: string) => queryOptions({ queryKey: ['clients', id, 'credentials'], queryFn: () => ask(api.GET('/api/client/{client_id}/credentials', { params: { path: { client_id: id } } })) })
 export const logins = queryOptions({ queryKey: ['logins'], queryFn: () => ask(api.GET('/api/admin/sessions')) })

@@ -42,7 +42,7 @@ export function keysOf(e: Told): string[][] {
   if (agent) keys.push(['agent', agent])
   switch (e.type) {
     case 'operation':
-      keys.push(['operations'], ['notices'], ['fleet'])
+      keys.push(['operations'], ['notices'], ['fleet'], ['approvals'])
       if (e.data.id) keys.push(['operation', e.data.id])
       break
     case 'notice':

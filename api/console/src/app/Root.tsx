@@ -46,6 +46,7 @@ const tree = root.addChildren([
   page('/operations/$id', () => import('../pages/Operation')),
   page('/failovers', () => import('../pages/Failovers')),
   page('/decisions', () => import('../pages/Decisions')),
+  page('/approvals', () => import('../pages/Approvals')),
   page('/pools', () => import('../pages/Pools')),
   page('/savings', () => import('../pages/Savings')),
   page('/rollouts', () => import('../pages/Rollouts')),
