@@ -120,6 +120,18 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 	return &TerminationResult{Outcome: o, Left: left, LeftText: left.Round(time.Millisecond).String()}, nil
 }
 
+// endWords say what AWS does with an instance.
+func endWords(action interruption.Action) string {
+	switch action {
+	case interruption.Stop:
+		return "is stopped"
+	case interruption.Hibernate:
+		return "is hibernated"
+	default:
+		return "goes"
+	}
+}
+
 // addOpening writes what happened when the notice was taken in, with the times.
 func (t *terminationRun) addOpening(ctx workflow.Context) {
 	f := t.facts
@@ -129,7 +141,7 @@ func (t *terminationRun) addOpening(ctx workflow.Context) {
 	if f.ArrivedAt != nil {
 		t.addStepAt(ctx, *f.ArrivedAt, "notice arrived", stepDone, "by the door %s", f.Notice.Door)
 	}
-	t.addStepAt(ctx, f.ReceivedAt, "notice durable", stepDone, "%s goes at %s", t.in.InstanceID,
+	t.addStepAt(ctx, f.ReceivedAt, "notice durable", stepDone, "%s %s at %s", t.in.InstanceID, endWords(f.Notice.Action),
 		f.Notice.Deadline.UTC().Format(time.TimeOnly))
 	if f.JudgedAt != nil {
 		t.addStepAt(ctx, *f.JudgedAt, "judged", stepDone, "")

@@ -114,14 +114,14 @@ func TestReportedPriceMembers(t *testing.T) {
 func TestNoticeMembers(t *testing.T) {
 	t.Parallel()
 	requireJSON(t, `{"client_id": "c1", "client_name": "Acme", "agent_id": "a1", "agent_name": "web-1", "instance_id": "i-1",
-		"pool_id": "m5.large.us-east-1a", "kind": "termination-notice", "door": "http", "arrivals": 2,
+		"pool_id": "m5.large.us-east-1a", "kind": "termination-notice", "door": "http", "action": "stop", "arrivals": 2,
 		"arrived_at": "2026-03-01T00:00:01.000Z", "received_at": "2026-03-01T00:00:02.000Z",
 		"delivered_at": "2026-03-01T00:00:03.000Z", "decided_at": "2026-03-01T00:00:05.000Z", "decided_ms": 4000,
 		"deadline": "2026-03-01T00:00:59.000Z", "result": "promoted", "new_primary": "i-2",
 		"operation_id": "termination/a1/i-1", "operation_state": "running", "phase": "promoting", "open": true}`,
 		noticeOf(views.NoticeView{
 			ClientID: "c1", ClientName: "Acme", AgentID: "a1", LogicalAgentID: "web-1", InstanceID: "i-1",
-			PoolID: "m5.large.us-east-1a", Kind: "termination-notice", Door: "http", Arrivals: 2, ArrivedAt: at(1),
+			PoolID: "m5.large.us-east-1a", Kind: "termination-notice", Door: "http", Action: "stop", Arrivals: 2, ArrivedAt: at(1),
 			ReceivedAt: at(2), DeliveredAt: new(at(3)), DecidedAt: new(at(5)), Deadline: at(59), Result: "promoted",
 			NewPrimary: new("i-2"), OperationID: new("termination/a1/i-1"), OperationState: new("running"),
 			Phase: new("promoting"), Open: true,

@@ -34,6 +34,10 @@ var special = map[reflect.Type]struct{ in, out object }{
 		"description": "RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given",
 	},
 		object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[NoticeAction](): {object{
+		"type":        "string",
+		"description": "terminate, stop or hibernate, as the metadata service says; what cannot be read counts as not given",
+	}, object{"type": "string"}},
 	reflect.TypeFor[Text](): {object{
 		"type":        "string",
 		"description": "a number is taken as well",

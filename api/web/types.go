@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
 )
 
 // Bool is a boolean as deployed programs send it: true, false, 1 or 0. It is
@@ -140,6 +141,19 @@ func (t *NoticeTime) OrZero() time.Time {
 		return time.Time{}
 	}
 	return t.Time.Time
+}
+
+// NoticeAction is what AWS does with an instance, in a notice. A word that is not known, and any other
+// value, counts as not given.
+type NoticeAction interruption.Action
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (a *NoticeAction) UnmarshalJSON(data []byte) error {
+	var word string
+	if json.Unmarshal(data, &word) == nil {
+		*a = NoticeAction(interruption.ActionOf(word))
+	}
+	return nil
 }
 
 // TimeOf wraps a time for an answer.

@@ -135,6 +135,7 @@ func TestHibernationBeginsAtOnce(t *testing.T) {
 	b.eventually(b.allDone)
 	require.Equal(t, []string{"begin drain/10-stop", "end drain/10-stop"}, b.traces())
 	require.Equal(t, "hibernate", b.status().Notices[0].Action)
+	require.Equal(t, "hibernate", b.plane.Arrivals("/termination-imminent")[0].Body["action"])
 }
 
 func TestNoticeThatCannotBeRead(t *testing.T) {

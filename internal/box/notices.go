@@ -250,7 +250,7 @@ func (a *Agent) reportOnce(ctx context.Context, c *carried) (controlplane.Outcom
 	if n.Kind == spool.Rebalance {
 		return controlplane.Outcome{}, a.plane.Rebalancing(ctx, agentID, n.InstanceID, n.DetectedAt)
 	}
-	out, err := a.plane.Terminating(ctx, agentID, n.InstanceID, n.Deadline, n.DetectedAt)
+	out, err := a.plane.Terminating(ctx, agentID, n.InstanceID, n.Deadline, n.DetectedAt, n.Action)
 	if err == nil {
 		a.reached("answered")
 	}

@@ -321,6 +321,7 @@ test('the waterfall is read to its end', async ({ page }) => {
   await open(page, failover)
   await expect(page.getByTestId('verdict')).toContainText('The operation has ended.', { timeout: 75_000 })
   await expect(page.getByRole('cell', { name: 'operation ended' })).toBeVisible()
+  await expect(page.getByRole('cell', { name: /^i-[0-9a-f]+ is gone$/ })).toBeVisible()
   await expect(page.getByText('succeeded').first()).toBeVisible()
   expect(complaints).toEqual([])
 })

@@ -41,6 +41,30 @@ func (e CheckResult) Valid() bool {
 	}
 }
 
+// Defines values for NoticeAnswerAction.
+const (
+	NoticeAnswerActionHibernate NoticeAnswerAction = "hibernate"
+	NoticeAnswerActionStop      NoticeAnswerAction = "stop"
+	NoticeAnswerActionTerminate NoticeAnswerAction = "terminate"
+	NoticeAnswerActionUnknown   NoticeAnswerAction = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the NoticeAnswerAction enum.
+func (e NoticeAnswerAction) Valid() bool {
+	switch e {
+	case NoticeAnswerActionHibernate:
+		return true
+	case NoticeAnswerActionStop:
+		return true
+	case NoticeAnswerActionTerminate:
+		return true
+	case NoticeAnswerActionUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NoticeAnswerDoor.
 const (
 	NoticeAnswerDoorDescribe    NoticeAnswerDoor = "describe"
@@ -1022,6 +1046,30 @@ func (e MovePoliciesToSpot) Valid() bool {
 	case MovePoliciesToSpotAuto:
 		return true
 	case MovePoliciesToSpotNever:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NoticeItemAction.
+const (
+	NoticeItemActionHibernate NoticeItemAction = "hibernate"
+	NoticeItemActionStop      NoticeItemAction = "stop"
+	NoticeItemActionTerminate NoticeItemAction = "terminate"
+	NoticeItemActionUnknown   NoticeItemAction = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the NoticeItemAction enum.
+func (e NoticeItemAction) Valid() bool {
+	switch e {
+	case NoticeItemActionHibernate:
+		return true
+	case NoticeItemActionStop:
+		return true
+	case NoticeItemActionTerminate:
+		return true
+	case NoticeItemActionUnknown:
 		return true
 	default:
 		return false
@@ -2030,6 +2078,9 @@ type Measure struct {
 
 // NoticeAnswer defines model for NoticeAnswer.
 type NoticeAnswer struct {
+	// Action what AWS does with the instance of a termination notice
+	Action NoticeAnswerAction `json:"action"`
+
 	// Arrivals how often it arrived
 	//
 	// Examples: 2
@@ -2069,6 +2120,9 @@ type NoticeAnswer struct {
 	// Result how it ended
 	Result NoticeAnswerResult `json:"result"`
 }
+
+// NoticeAnswerAction what AWS does with the instance of a termination notice
+type NoticeAnswerAction string
 
 // NoticeAnswerDoor how it arrived first
 type NoticeAnswerDoor string
@@ -3954,6 +4008,9 @@ type MoveWindow struct {
 
 // NoticeItem defines model for noticeItem.
 type NoticeItem struct {
+	// Action what AWS does with the instance of a termination notice
+	Action NoticeItemAction `json:"action"`
+
 	// AgentId id of an agent, a UUID
 	//
 	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
@@ -4039,6 +4096,9 @@ type NoticeItem struct {
 	// Result how it ended
 	Result NoticeItemResult `json:"result"`
 }
+
+// NoticeItemAction what AWS does with the instance of a termination notice
+type NoticeItemAction string
 
 // NoticeItemDoor how it arrived first
 type NoticeItemDoor string
@@ -5161,6 +5221,11 @@ type TerminationAnswer struct {
 
 // TerminationRequest defines model for terminationRequest.
 type TerminationRequest struct {
+	// Action terminate, stop or hibernate, as the metadata service says; what cannot be read counts as not given
+	//
+	// Examples: terminate
+	Action *string `json:"action,omitempty"`
+
 	// DetectedAt RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given
 	DetectedAt *string `json:"detected_at,omitempty"`
 

@@ -29,7 +29,7 @@ export default function Now() {
       <Waiting />
       <Asked />
       <Notices />
-      <div className="grid">
+      <div className="grid lead">
         <Running />
         <div className="stack">
           {operator && <Pauses />}
@@ -130,7 +130,7 @@ function Waiting() {
 
 /** Asked are the voluntary moves that wait for a yes or a no. */
 function Asked() {
-  const asked = useInfiniteQuery({ ...q.approvals({ state: 'pending' }), refetchInterval: usePolling(15_000) })
+  const asked = useInfiniteQuery(q.approvals({ state: 'pending' }))
   const list = asked.data?.pages.flatMap((p) => p.approvals) ?? []
   if (list.length === 0) return null
   return (
