@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -192,7 +193,7 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			defer cancel()
 			c.Request = c.Request.WithContext(ctx)
 		}
-		if err := checkPath(c); err != nil {
+		if err := checkAddress(c); err != nil {
 			WriteError(c, err)
 			return
 		}
@@ -233,24 +234,36 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 // maxParam is the length in bytes of a part of a path, which is more than any id has.
 const maxParam = 512
 
-// checkPath refuses a path with what Postgres cannot hold, or with a part that is too long to
-// be an id, before anything is looked up by it and anything of it is kept. Fails with
-// request.invalid.
-func checkPath(c *gin.Context) error {
+// checkAddress refuses a path and a query with what Postgres cannot hold, and a path with a
+// part that is too long to be an id, before anything is looked up by them and anything of them
+// is kept. Fails with request.invalid.
+func checkAddress(c *gin.Context) error {
 	p := &problems{}
 	for _, param := range c.Params {
 		if len(param.Value) > maxParam {
 			p.add(param.Key, fmt.Sprintf("Longer than maximum length %d.", maxParam))
-		} else if strings.IndexByte(param.Value, 0) >= 0 {
-			p.add(param.Key, errNUL.Error())
-		} else if !utf8.ValidString(param.Value) {
-			p.add(param.Key, errNotString.Error())
+		}
+		p.checkStorable(param.Key, param.Value)
+	}
+	query := c.Request.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		for _, value := range query[name] {
+			p.checkStorable(name, value)
 		}
 	}
 	if len(p.order) == 0 {
 		return nil
 	}
 	return InvalidRequest.New("Validation failed: %s: %s", p.order[0], p.byField[p.order[0]][0]).With("details", p.byField)
+}
+
+// checkStorable adds what Postgres cannot hold as a text.
+func (p *problems) checkStorable(field, text string) {
+	if strings.IndexByte(text, 0) >= 0 {
+		p.add(field, errNUL.Error())
+	} else if !utf8.ValidString(text) {
+		p.add(field, errNotString.Error())
+	}
 }
 
 // serveAlone answers one request, and leaves an audit entry when it was a change.
