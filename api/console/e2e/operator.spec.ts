@@ -197,7 +197,8 @@ test('a move that its client wants to be asked about waits for the answer, and i
   await until('a question', async () => {
     await decide()
     await new Promise((r) => setTimeout(r, 2_000))
-    return (await list()).approvals.length > 0
+    if ((await list()).approvals.length > 0) return true
+    throw new Error((await operator<{ sentences: string[] }>(s, 'GET', `/api/client/agents/${till.id}/explain`)).sentences.join('\n'))
   }, 120)
   await open(page, '/')
   await expect(page.getByRole('region', { name: 'Waits for an approval' }).last()).toContainText('till')
