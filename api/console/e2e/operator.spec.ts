@@ -191,7 +191,8 @@ test('a move that its client wants to be asked about waits for the answer, and i
   await dialog.getByRole('button', { name: 'Save' }).click()
   await expect(rules).toContainText('to a spot poolmade after an approval')
 
-  const till = await startAgent(s, careful, 'till', 'c5.large', 'us-east-1a', 'ondemand')
+  // Nothing else here runs on this type, so no interruption makes its pools too risky for a voluntary move.
+  const till = await startAgent(s, careful, 'till', 'r5.large', 'us-east-1a', 'ondemand')
   const decide = () => operator(s, 'POST', '/api/admin/schedules/fleet-decisions/trigger', {})
   const list = () => operator<{ approvals: { state: string; operation_id: string | null }[] }>(s, 'GET', '/api/approvals?client_id=' + careful.id)
   await until('a question', async () => {
@@ -207,7 +208,7 @@ test('a move that its client wants to be asked about waits for the answer, and i
   await expect(row).toContainText(till.instance)
   await expect(row.getByRole('timer')).toBeVisible()
   await row.getByRole('button', { name: 'Approve the move of till' }).click()
-  await expect(page.getByRole('alertdialog')).toContainText(`till leaves ${till.instance} for c5.large.us-east-1`)
+  await expect(page.getByRole('alertdialog')).toContainText(`till leaves ${till.instance} for r5.large.us-east-1`)
   await page.getByRole('alertdialog').getByRole('button', { name: 'Approve' }).click()
   await expect(row).toContainText('operator:ada')
   await until('its switch', async () => {
