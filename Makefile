@@ -257,6 +257,7 @@ generated: generate # the golden files are those in the repository
 bench: build ## measure against the budgets of the design, on this machine
 	@go test -run "^$$" -bench 'Prices$$' -benchtime 1x -timeout 60m ./internal/postgres
 	@go test -run "^$$" -bench TenThousandEvents -benchtime 1x -timeout 60m ./internal/intake
+	@go test -run "^$$" -bench DayOfAnAgent -benchtime 1x -timeout 60m ./internal/box
 	@cd $(DEV) && go test -run "^$$" -bench . -benchtime 1x -timeout 60m ./bench $(ARGS)
 
 .PHONY: bench-console

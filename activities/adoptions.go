@@ -16,8 +16,8 @@ import (
 
 // AdoptionStore stores adoptions and what became of them.
 type AdoptionStore interface {
-	// Claim reads what connects an instance with its client; Over when nothing is to be
-	// adopted any more.
+	// Claim reads what connects an instance with its client; Over when nothing is left
+	// to adopt.
 	Claim(ctx context.Context, instanceID string) (*AdoptionClaim, error)
 	// RecordAdopted makes an instance the client's, as EC2 shows it.
 	RecordAdopted(ctx context.Context, agentID string, i CloudInstance) error

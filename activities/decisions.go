@@ -56,6 +56,11 @@ type Decisions struct {
 	// ShadowFor returns the engine on trial for an agent, nil for none. What it
 	// answers is kept beside the live decision, and is never acted on.
 	ShadowFor func(agentID string) engine.Engine
+	// Approvals are the questions about moves; nil: none are asked.
+	Approvals ApprovalStore
+	// Breakers pause moves when Breaker says so; nil: never.
+	Breakers BreakerStore
+	Breaker  engine.Breaker
 	// EngineOf returns the engine of a session that this process holds; nil for none.
 	EngineOf func(sessionID string) engine.Engine
 
@@ -83,6 +88,12 @@ type DecideFleetInput struct {
 // switch; and limits are judged again in the transaction of the order, where other
 // orders wait, so that neither a second attempt nor another process overshoots.
 func (d *Decisions) DecideFleet(ctx context.Context, in DecideFleetInput) (*JobCounts, error) {
+	if err := d.tripBreakers(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.orderApproved(ctx); err != nil {
+		return nil, err
+	}
 	ids, err := d.Store.Due(ctx, in.Period)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func (p *panel) ask(ctx context.Context, in engine.Input, otherwise engine.Engin
 	return d
 }
 
-// silent stands in for an engine that is not asked any more in this run.
+// silent takes the place of an engine that is no longer asked in this run.
 type silent struct{ engine.Engine }
 
 // Decide implements engine.Engine.

@@ -20,7 +20,7 @@ type Fleet interface {
 	// launch.no_addresses when the template cannot be launched in that zone.
 	Freeze(template json.RawMessage, where replica.Candidate, owner LaunchOwner) (*FrozenLaunch, error)
 	// Revise makes the next request for the same candidate after one was refused: in
-	// another subnet of the zone, or without what does not exist any more. ok is false
+	// another subnet of the zone, or without what no longer exists. ok is false
 	// when there is none. It calls nothing.
 	Revise(refused FrozenLaunch, cause error) (next *FrozenLaunch, ok bool)
 	// Launch asks for exactly one instance; the token makes a repetition the same
@@ -41,7 +41,7 @@ type Fleet interface {
 	// Ours lists the living instances in the account that carry our tag for the client.
 	Ours(ctx context.Context, a Account, region, clientID string) ([]CloudInstance, error)
 	// Launched finds what the launches with these tokens made, by token. One that EC2 does
-	// not show, or not any more, is left out.
+	// not show, or no longer shows, is left out.
 	Launched(ctx context.Context, a Account, region string, tokens []string) (map[string]string, error)
 }
 

@@ -40,13 +40,15 @@ var DefaultKeep = map[string]time.Duration{
 	"price_submissions":    30 * day, // reports as received; the merged prices are kept longer
 	"price_buckets":        2 * 365 * day,
 	"price_features":       2 * 365 * day,
-	"client_prices":        7 * day, // pools that a client reports no more
+	"product_spot_prices":  2 * 365 * day, // what is in force is kept
+	"client_prices":        7 * day,       // pools that a client reports no more
 	"client_price_buckets": 90 * day,
 	"decisions":            90 * day,
 	"shadow_decisions":     30 * day, // of engines that were only asked along
 	"decisions_to_stay":    3 * day,  // of fleet-decisions: one per agent and five minutes
 	"pauses":               30 * day, // that have ended
 	"pool_blocks":          30 * day, // likewise
+	"move_approvals":       180 * day,
 	"events":               90 * day,
 	"operations":           180 * day,
 	"notifications":        30 * day, // that were read

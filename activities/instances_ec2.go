@@ -29,7 +29,7 @@ type InstanceStore interface {
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 	// Template returns the remembered template, nil when there is none.
 	Template(ctx context.Context, agentID string) (json.RawMessage, error)
-	// Whereabouts says where an instance of the agent lives.
+	// Whereabouts says where an instance of the agent is.
 	Whereabouts(ctx context.Context, agentID, instanceID string) (*EndingInstance, error)
 	// MarkRetiring is Whereabouts that takes the instance out of its role. Fails
 	// with roles.is_primary.
@@ -56,7 +56,7 @@ type LaunchEnd struct {
 	Error      string
 }
 
-// EndingInstance is where an instance lives that is watched or ended.
+// EndingInstance is the place of an instance that is watched or ended.
 type EndingInstance struct {
 	Account    Account
 	Region     string

@@ -5,6 +5,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 )
@@ -15,7 +16,13 @@ type UpInput struct {
 	InstanceID string            `json:"instance_id"`
 	ReplicaID  string            `json:"replica_id"`
 	Where      replica.Candidate `json:"where"`
+	// Urgent says that a primary is about to be lost.
+	Urgent bool `json:"urgent,omitempty"`
 }
+
+// Unreadable is a refusal to be asked about an instance that an emergency has launched. EC2 has
+// answered the launch, so the instance counts as one about which EC2 is silent.
+var Unreadable = fault.Define("ec2.unreadable", fault.Unavailable)
 
 // ReplicaStore is the part of postgres.Roles that activities use to advance replicas.
 type ReplicaStore interface {
@@ -30,6 +37,9 @@ type ReplicaStore interface {
 // it fails with launch.not_running, and the retry policy is the poll. When the instance
 // ended first it fails with launch.instance_gone.
 //
+// In an emergency a refused question says nothing about the instance: it fails with
+// ec2.unreadable and is asked again. Else it fails with the refusal, which a person has to mend.
+//
 // The first attempt that sees the instance running records that, for the replica and
 // for its pool, and wakes the Guardian when a notice waits for the replica: at the
 // deadline one that runs is better than none. The records are levels, so an attempt that
@@ -37,6 +47,9 @@ type ReplicaStore interface {
 func (i *Instances) AwaitUp(ctx context.Context, in UpInput) (*InstanceState, error) {
 	ran := activity.IsActivity(ctx) && activity.HasHeartbeatDetails(ctx)
 	where, seen, err := i.describeOwned(ctx, WatchInput{AgentID: in.AgentID, InstanceID: in.InstanceID})
+	if err != nil && in.Urgent && (fault.Is(err, replica.Refused) || fault.Is(err, replica.Misconfigured)) {
+		return nil, Unreadable.Wrap(err, "EC2 does not say how instance %s is", in.InstanceID)
+	}
 	if err != nil {
 		return nil, err
 	}

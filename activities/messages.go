@@ -50,7 +50,7 @@ type Nudge struct {
 }
 
 // NudgeOperation makes the workflow of an operation read its row again. It carries no
-// fact, so twice is harmless.
+// fact, so it may run twice.
 func (m *Messages) NudgeOperation(ctx context.Context, in Nudge) error {
 	return m.Slots.Run(ctx, func() error { return m.Workflows.Nudge(ctx, in) })
 }
@@ -72,7 +72,7 @@ type Report struct {
 }
 
 // ReportReplica passes an agent's report on to the Replica that waits for it. It
-// sets a level, so the same report twice is harmless.
+// sets a level, so the same report changes nothing the second time.
 func (m *Messages) ReportReplica(ctx context.Context, in Report) error {
 	return m.Slots.Run(ctx, func() error { return m.Workflows.Report(ctx, in) })
 }

@@ -127,9 +127,9 @@ func (r *Rollouts) OpenRollout(ctx context.Context, in OpenRollout) error {
 
 // ValidateSession loads the session's engine in this process, lets it decide in a
 // back-test and keeps what it found. It leaves nothing loaded and touches
-// nothing that serves, so twice is harmless. It beats, so that another worker
-// begins anew soon after this one died, and so that it ends when it is called
-// off. Fails with what is wrong with the files: final unless a dependency was away.
+// nothing that serves, so it may run twice. It sends heartbeats, so that another worker
+// begins anew soon after this one died, and so that a cancellation ends it. Fails with
+// what is wrong with the files: final unless a dependency was away.
 func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Validation, error) {
 	s, err := r.Store.Session(ctx, sessionID)
 	if err != nil {
@@ -148,13 +148,13 @@ func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Valid
 // RecordRollout writes the progress of a rollout; every process serves by it. It sets a
 // level, and closes the rollout that it supersedes, if there is one. A second call finds
 // none left to close. Fails with mlmodel.wrong_phase when it has ended, and
-// with mlmodel.already_live when there is nothing to roll out any more.
+// with mlmodel.already_live when there is nothing left to roll out.
 func (r *Rollouts) RecordRollout(ctx context.Context, in RolloutState) (StageTaken, error) {
 	return r.Store.Record(ctx, in)
 }
 
-// ActivateSession makes a rollout's session the live one of its kind; twice is
-// once. Fails as RecordRollout does.
+// ActivateSession makes a rollout's session the live one of its kind. A second
+// call changes nothing. Fails as RecordRollout does.
 func (r *Rollouts) ActivateSession(ctx context.Context, sessionID string) (StageTaken, error) {
 	return r.Store.GoLive(ctx, sessionID)
 }
@@ -177,7 +177,7 @@ func (r *Rollouts) MeasureRollout(ctx context.Context, in ReadingsQuery) (mlmode
 }
 
 // NudgeRollout makes a rollout look whether it has been superseded. It carries no
-// fact, so twice is harmless; one that has ended needs none.
+// fact, so it may run twice. A rollout that has ended ignores it.
 func (r *Rollouts) NudgeRollout(ctx context.Context, sessionID string) error {
 	return r.Slots.Run(ctx, func() error { return r.Desk.NudgeRollout(ctx, sessionID) })
 }

@@ -11,8 +11,8 @@ type OperationStore interface {
 }
 
 // Operations write how far workflows are into Postgres, where pages read it. They are
-// local activities. Rows are keyed by the workflow's id, run and step, so what is
-// written twice is one row.
+// local activities. Rows are keyed by the workflow's id, run and step, so a
+// second write changes the same row.
 type Operations struct{ Store OperationStore }
 
 // OperationProgress is how far an operation is. What is empty stays as it was.
@@ -31,7 +31,7 @@ type OperationProgress struct {
 	Steps         []OperationStep `json:"steps,omitempty"` // since the last time
 	End           *OperationEnd   `json:"end,omitempty"`
 
-	// Warn is a notification to the client while the operation goes on, once per
+	// Warn is a notification to the client while the operation continues, once per
 	// operation; empty: none.
 	Warn string `json:"warn,omitempty"`
 }

@@ -35,7 +35,7 @@ type Suspect struct {
 // OrphanStore stores what the sweep of orphans saw and did.
 type OrphanStore interface {
 	Attempts
-	// Places lists every account and region that something of ours may live in,
+	// Places lists every account and region that something of ours may be in,
 	// those first that SweepPlaces tried longest ago.
 	Places(ctx context.Context) ([]SweepPlace, error)
 	// OpenLaunches lists the tokens of attempts to launch whose answer was lost and that
@@ -47,7 +47,7 @@ type OrphanStore interface {
 	// Suspects judges the instances that the cloud showed, by what the database
 	// says now.
 	Suspects(ctx context.Context, p SweepPlace, seen []CloudInstance) ([]Suspect, error)
-	// RecordSightings notes the suspects, forgets those of the client that are none any more,
+	// RecordSightings notes the suspects, forgets those of the client that are no longer suspects,
 	// and answers the ids that were suspect before, longer than apart ago.
 	RecordSightings(
 		ctx context.Context,

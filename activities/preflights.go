@@ -13,7 +13,7 @@ import (
 
 // PreflightStore stores reports of preflight checks, which run while nothing fails.
 type PreflightStore interface {
-	// PreflightPlace says where an agent's primary lives and what it was launched with. An
+	// PreflightPlace says where an agent's primary is and what it was launched with. An
 	// empty clientID is any tenant. Fails with agent.not_found.
 	PreflightPlace(ctx context.Context, clientID, agentID string) (*PreflightPlace, error)
 	// KeepPreflight stores the report, and notifies the client when it gets worse or is mended.
@@ -35,6 +35,7 @@ type Preflights struct {
 	Store PreflightStore
 	Fleet interface {
 		Preflight(ctx context.Context, a Account, region, zone string, template json.RawMessage) ([]preflight.Check, error)
+		State(ctx context.Context, a Account, region, instanceID string) (*CloudInstance, error)
 	}
 	// Templates reads what a primary was launched with when that was not noted yet.
 	Templates *Templates
@@ -59,6 +60,9 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 			Detail: replica.Misconfigured.Wrap(err, "the description cannot be read").Message,
 		}}
 	}
+	if !place.Unproven && !place.ByAgent {
+		report.Checks = append(report.Checks, p.askForState(ctx, place))
+	}
 	if place.Scoreless {
 		report.Checks = append(report.Checks, preflight.Check{Name: "placement scores", Result: preflight.Warning,
 			Detail: "the role may not read EC2's spot placement scores, so pools are chosen without them",
@@ -66,6 +70,25 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 	}
 	report.Result = preflight.WorstResult(report.Checks)
 	return report, p.Store.KeepPreflight(ctx, *report)
+}
+
+// askForState asks EC2 the question by which a failover sees that its new instance is up.
+func (p *Preflights) askForState(ctx context.Context, place *PreflightPlace) preflight.Check {
+	check := preflight.Check{Name: "state of instances", Result: preflight.OK}
+	_, err := p.Fleet.State(ctx, place.Account, place.Region, place.InstanceID)
+	if err == nil {
+		return check
+	}
+	check.Result = preflight.Unknown
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		check.Detail, _ = f.Details[replica.DetailWhy].(string)
+	}
+	if fault.Is(err, replica.Refused) || fault.Is(err, replica.Misconfigured) {
+		check.Result = preflight.Failed
+		check.Repair = "allow ec2:DescribeInstances and ec2:DescribeInstanceStatus: without them a successor takes over " +
+			"only just before the deadline, and no standby and no voluntary move is ever ready"
+	}
+	return check
 }
 
 // ensureTemplate reads what the primary was launched with when that was not noted yet, as on

@@ -144,7 +144,7 @@ func (c *PricesCollected) Counts() map[string]int64 {
 
 // CollectPrices reads from EC2 what the pools of all types in use and of their
 // families cost, since the last time; at first sight of a type that is in use,
-// its whole history. So a pool is known before an agent lives in it. A type that
+// its whole history. So a pool is known before an agent runs in it. A type that
 // cannot be read is counted and left for the next run; when none can, the run
 // fails.
 func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
@@ -267,8 +267,8 @@ func (p *Prices) withSiblings(ctx context.Context, inUse []TypeInRegion) []place
 const knownFor = 15 * time.Minute
 
 // know reads the present prices of one type when they are not known yet, so that the first
-// decision about an instance does not wait for the next run of the job. Read twice is read
-// once.
+// decision about an instance does not wait for the next run of the job. A second
+// read stores the same prices.
 func (p *Prices) know(ctx context.Context, t TypeInRegion) error {
 	read, err := p.Store.Watermark(ctx, collectJob, t.scope())
 	if err != nil || p.now().Sub(read) < knownFor {

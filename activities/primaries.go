@@ -46,9 +46,9 @@ type Primary struct {
 }
 
 // isLost says whether a primary that fell silent will not come back by itself: it has
-// ended, EC2 has stopped or hibernated it, or EC2, which has shown it before, does not
-// any more: after an hour that is all that is left of a terminated instance. One that a
-// person has stopped is left to that person.
+// ended, EC2 has stopped or hibernated it, or EC2, which has shown it before, no
+// longer does: EC2 forgets a terminated instance after an hour. An instance that a person has
+// stopped is left to that person.
 func (x Primary) isLost(seen *CloudInstance) bool {
 	switch seen.State {
 	case StateTerminated, StateShuttingDown:

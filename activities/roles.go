@@ -49,14 +49,14 @@ func (r *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 	return r.Store.OpenReplica(ctx, in)
 }
 
-// AdvanceReplica moves a replica on. The replica is not the caller's any more when it
-// was promoted or given up meanwhile; one that stands there already is the caller's
-// again. It says whom the change concerns, so that the caller wakes no other workflow.
+// AdvanceReplica moves a replica on. A replica that was promoted or given up meanwhile no
+// longer belongs to the caller; one that has reached the step already does. The answer names
+// the workflows that the change concerns, so that the caller wakes no other.
 func (r *Roles) AdvanceReplica(ctx context.Context, in roles.ReplicaTransition) (*roles.Advanced, error) {
 	return r.Store.AdvanceJudged(ctx, in, (*roles.AgentRoles).Unsettled)
 }
 
-// LoadReplica reads how a replica stands. Fails with replica.not_found.
+// LoadReplica reads the state of a replica. Fails with replica.not_found.
 func (r *Roles) LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error) {
 	return r.Store.LoadReplica(ctx, replicaID)
 }
@@ -118,7 +118,7 @@ type LoadTerminationInput struct {
 	InstanceID string `json:"instance_id"`
 }
 
-// LoadTermination reads how the loss of an instance stands. Fails with
+// LoadTermination reads the state of the loss of an instance. Fails with
 // agent.not_found when there is no notice about it.
 func (r *Roles) LoadTermination(ctx context.Context, in LoadTerminationInput) (*TerminationFacts, error) {
 	return r.Store.Termination(ctx, in.AgentID, in.InstanceID)
@@ -129,7 +129,7 @@ func (r *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*rol
 	return r.Store.WantPromotion(ctx, in)
 }
 
-// LoadPromotion reads how a person's promotion stands. Fails with replica.not_found.
+// LoadPromotion reads the state of a person's promotion. Fails with replica.not_found.
 func (r *Roles) LoadPromotion(ctx context.Context, replicaID string) (*roles.Promotion, error) {
 	return r.Store.Promotion(ctx, replicaID)
 }

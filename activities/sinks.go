@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"spotkeeper/internal/domain/approval"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/notification"
 	"spotkeeper/internal/webhook"
@@ -40,6 +41,8 @@ type Delivery struct {
 	Severity       string
 	Message        string
 	At             time.Time
+	ApprovalID     string // the question that the notification asks; empty: none
+	ApprovalURL    string // where it is answered without a login; empty: there is no link
 
 	Fault error // why it cannot be sent at all, such as a secret that cannot be read
 }
@@ -72,11 +75,12 @@ type SinkSender interface {
 type Sinks struct {
 	Store  SinkStore
 	Sender SinkSender
+	Links  approval.Links
 	Log    *slog.Logger
-	// Watch is how long a run goes on looking, and Every how often. Zero: once.
+	// Watch is how long a run keeps looking, and Every how often. Zero: once.
 	Watch, Every time.Duration
 	// Period is that of the schedule. A run whose deliveries are not over in time makes
-	// the schedule skip one, and goes on looking in its place.
+	// the schedule skip one, and keeps looking in its place.
 	Period time.Duration
 }
 
@@ -102,7 +106,7 @@ func (r *DeliverResult) Counts() map[string]int64 {
 }
 
 // DeliverNotifications gives each notification to the sinks that want it, and
-// goes on looking for most of a minute, so that news is out in seconds. A
+// keeps looking for most of a minute, so that news is out in seconds. A
 // delivery is claimed before it is sent and closed afterwards: a run that dies in
 // between sends it again under the same id, which is what receivers know
 // repetitions by. A sink that fails waits; one that is slow is given up until its
@@ -132,6 +136,9 @@ func (s *Sinks) deliverOne(ctx context.Context, d Delivery) error {
 			slog.String("severity", d.Severity), slog.String("message", d.Message), slog.Time("at", d.At))
 		return nil
 	}
+	if d.ApprovalID != "" {
+		d.ApprovalURL = s.Links.URL(d.ApprovalID, d.SinkID)
+	}
 	body, err := DeliveryBody(d)
 	if err != nil {
 		return err
@@ -141,14 +148,21 @@ func (s *Sinks) deliverOne(ctx context.Context, d Delivery) error {
 
 // DeliveryBody is the JSON body of a webhook's request. Fields are only ever added.
 func DeliveryBody(d Delivery) ([]byte, error) {
+	data := map[string]any{
+		"id":        d.NotificationID,
+		"client_id": d.ClientID,
+		"severity":  d.Severity,
+		"message":   d.Message,
+	}
+	if d.ApprovalID != "" {
+		question := map[string]any{"id": d.ApprovalID}
+		if d.ApprovalURL != "" {
+			question["url"] = d.ApprovalURL
+		}
+		data["approval"] = question
+	}
 	return json.Marshal(map[string]any{
-		"type": "notification", "timestamp": d.At.UTC().Format(time.RFC3339),
-		"data": map[string]any{
-			"id":        d.NotificationID,
-			"client_id": d.ClientID,
-			"severity":  d.Severity,
-			"message":   d.Message,
-		},
+		"type": "notification", "timestamp": d.At.UTC().Format(time.RFC3339), "data": data,
 	})
 }
 

@@ -15,8 +15,8 @@ var SlotsTaken = fault.Define("workflow.slots_taken", fault.Unavailable)
 // Slots bound how many local activities of one kind run at once in a process. All
 // local activities of a worker share its slots, and one that waits for a slow
 // service holds its slot meanwhile. Without a bound of their own, those that call
-// Temporal would take every slot when its frontend hangs, and no role could be
-// changed any more.
+// Temporal would take every slot when its frontend hangs, and no change of roles could
+// run.
 //
 // The zero value has no bound.
 type Slots struct{ taken chan struct{} }

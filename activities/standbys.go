@@ -74,7 +74,7 @@ func (r *WatchStandbysResult) Counts() map[string]int64 {
 }
 
 // WatchStandbys asks EC2 about every standby. The replica of one that stops, hibernates
-// or has ended fails in its row at once, so that it is no successor any more; its
+// or has ended fails in its row at once, so that it is no longer a successor; its
 // workflow ends what is left of it, and the Guardian opens the next one. An instance
 // that EC2 does not show counts as ended only when it is too old to be merely unseen.
 // The row decides, so a run that is repeated finds its own work done.

@@ -106,7 +106,7 @@ func (f *SwitchFacts) OldPrimaryOfAgent() roles.OldPrimaryPolicy {
 	return roles.LeaveOld
 }
 
-// LoadSwitch reads how a switch stands. Fails with switch.command_not_found when
+// LoadSwitch reads the state of a switch. Fails with switch.command_not_found when
 // nothing ordered it and no agent reported it.
 func (s *Switches) LoadSwitch(ctx context.Context, in LoadSwitchInput) (*SwitchFacts, error) {
 	return s.Store.Switch(ctx, in.AgentID, in.SwitchID)

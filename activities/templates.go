@@ -35,7 +35,7 @@ type Templates struct {
 	Store TemplateStore
 	Fleet Fleet
 	Log   *slog.Logger
-	// Watch is how long a run goes on looking, and Every how often. Zero: once.
+	// Watch is how long a run keeps looking, and Every how often. Zero: once.
 	Watch, Every time.Duration
 }
 
@@ -58,7 +58,7 @@ func (r *NoteTemplatesResult) Counts() map[string]int64 {
 }
 
 // NoteTemplates reads what each new primary was launched with and keeps it, and
-// goes on looking for most of a minute. One that EC2 does not show yet, or may not
+// keeps looking for most of a minute. One that EC2 does not show yet, or may not
 // be asked about, is asked about again when it is twice as old: a role that does not work
 // costs a handful of calls per instance. What is kept is keyed by the instance, so
 // two runs at once, or one that is repeated, keep the same.

@@ -4,7 +4,7 @@
 //	worker migrate    bring the database schema up to date, and end
 //	worker rekey      seal all secrets with the first of SECRET_KEYS, and end
 //	worker versions   list the versions of workers, or change which has new workflows (docs/versions.md)
-//	worker audit verify    check that the trail of who did what is whole, and end
+//	worker audit verify [hash...]   check that the trail of who did what is whole and has the hashes, and end
 //	worker backtest   run engines over a market and print what they would have cost (-h)
 package main
 
@@ -73,10 +73,10 @@ func run(ctx context.Context, args []string) error {
 	case "rekey":
 		return a.Rekey(ctx)
 	case "audit":
-		if len(args) != 2 || args[1] != "verify" {
-			return errors.New("the command is: worker audit verify")
+		if len(args) < 2 || args[1] != "verify" {
+			return errors.New("the command is: worker audit verify, with hashes from the log if you have some")
 		}
-		return a.VerifyTrail(ctx)
+		return a.VerifyTrail(ctx, args[2:])
 	default:
 		return fmt.Errorf("there is no command %q: run, migrate, rekey, versions, audit verify or backtest", command)
 	}

@@ -94,7 +94,7 @@ func (a *adoptionRun) run(ctx workflow.Context) (*AdoptionResult, error) {
 }
 
 // ask asks EC2 once. An instance that is only starting is waited for, and then judged by
-// how it stands.
+// its state.
 func (a *adoptionRun) ask(ctx workflow.Context) (out activities.AdoptResult, err error) {
 	var adoptions *activities.Adoptions
 	what := "ask EC2 about " + a.in.InstanceID

@@ -35,7 +35,7 @@ func AgentSwitch(ctx workflow.Context, in SwitchInput) (*SwitchStatus, error) {
 
 // judgeAgentSwitch says what a switch does next whose instance the agent launches. An
 // instance that the agent has named counts more than anything else it says, and more
-// than a notice or the end of the order: the agent lives there already.
+// than a notice or the end of the order: the agent runs there already.
 func judgeAgentSwitch(f *activities.SwitchFacts) (switchStep, error) {
 	failed := f.Ordered && f.Status == "failed" && !f.Reported
 	switch {

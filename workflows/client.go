@@ -46,7 +46,7 @@ type Client struct {
 	Versioned bool        // workers are: the server chooses the version that begins a workflow
 	OnRetry   func(error) // called with each error that was answered by trying again; may be nil
 
-	// NameOf returns what an agent is called by those who run it, or "". It may be nil.
+	// NameOf returns the logical id that the operators of an agent gave it, or "". It may be nil.
 	NameOf func(ctx context.Context, agentID string) string
 
 	health health
@@ -272,7 +272,7 @@ func workflowOf(row activities.OpenRow) (fn, in any, err error) {
 }
 
 // ReplicaReport passes on what an agent says of a replica. Fails with
-// replica.not_found when no workflow works on it any more.
+// replica.not_found when its workflow has ended.
 func (c *Client) ReplicaReport(ctx context.Context, in ReplicaReport) error {
 	err := c.signal(ctx, ReplicaID(in.ReplicaID), SignalReport, in)
 	if fault.Is(err, NoOperation) {

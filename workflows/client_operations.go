@@ -10,7 +10,7 @@ import (
 	"spotkeeper/workflows/steps"
 )
 
-// OperationState asks one operation how it stands now, by its id. One that has
+// OperationState asks one operation for its present state, by its id. One that has
 // ended answers too, as long as Temporal keeps its history. Fails with
 // operation.not_found.
 func (c *Client) OperationState(ctx context.Context, operationID string) (*Progress, error) {
@@ -30,7 +30,7 @@ func (c *Client) OperationState(ctx context.Context, operationID string) (*Progr
 	return &p, nil
 }
 
-// GuardianState asks an agent's Guardian how it stands. An agent at rest has
+// GuardianState asks an agent's Guardian for its state. An agent at rest has
 // none: that is operation.not_found.
 func (c *Client) GuardianState(ctx context.Context, agentID string) (*GuardianState, error) {
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)

@@ -17,7 +17,7 @@ import (
 // some agents, which for an immediate plan are all. Fails with what the
 // validation refused, with mlmodel.busy and mlmodel.already_live, and with
 // workflow.no_answer when the validation takes longer than the caller waits: the
-// rollout goes on.
+// rollout continues.
 func (c *Client) StartRollout(ctx context.Context, in rollout.Input) (*rollout.Progress, error) {
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
@@ -85,7 +85,7 @@ func (c *Client) SendRolloutCommand(ctx context.Context, sessionID, command, by 
 	return out, nil
 }
 
-// RolloutState asks a rollout how it stands now; one that has ended answers too,
+// RolloutState asks a rollout for its present state; one that has ended answers too,
 // as long as Temporal keeps its history. Fails with operation.not_found.
 func (c *Client) RolloutState(ctx context.Context, sessionID string) (*rollout.Progress, error) {
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)

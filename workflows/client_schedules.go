@@ -54,7 +54,7 @@ func (c *Client) Schedules(ctx context.Context) ([]ScheduleState, error) {
 	return out, nil
 }
 
-// Schedule asks the server how one scheduled job stands. Fails with job.not_found.
+// Schedule asks the server for the state of one scheduled job. Fails with job.not_found.
 func (c *Client) Schedule(ctx context.Context, name string) (*ScheduleState, error) {
 	j, known := jobs.Find(name)
 	if !known {

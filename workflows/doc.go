@@ -1,7 +1,7 @@
 // Package workflows carries out decisions and keeps their progress. Its code is
 // replayed, so it reads no clock, does no I/O and ranges over no map.
 //
-//	workflow     id; messages; who starts it; how long it lives
+//	workflow     id; messages; who starts it; how long it runs
 //	Guardian     guardian/<agent>; eight updates, wake, state; any message, by update- or
 //	             signal-with-start, and the sweep; one decision and a second
 //	Replica      replica/<replica>; news, report, cancel, progress; the Guardian, a Switch

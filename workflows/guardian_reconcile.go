@@ -93,7 +93,7 @@ func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.AgentRol
 	return set, nil
 }
 
-// retireSurplus retires the replicas that are not needed any more. With the hold of a
+// retireSurplus retires the replicas that are no longer needed. With the hold of a
 // rebalance replica its notice ends too: otherwise it would ask for the next one.
 func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.AgentRoles) (*roles.AgentRoles, error) {
 	var local *activities.Roles

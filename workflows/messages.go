@@ -184,7 +184,7 @@ type CancelInput struct {
 	By string `json:"by,omitempty"`
 }
 
-// Progress answers QueryProgress: one operation as it stands now. Lists and pages
+// Progress answers QueryProgress: one operation in its present state. Lists and pages
 // read the projection in Postgres instead.
 type Progress struct {
 	OperationID   string         `json:"operation_id"`

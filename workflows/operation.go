@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func (o *operation) clearSaved(ctx workflow.Context, err error) {
 }
 
 // closeRow closes the operation's row. Until that is written the row is open and the
-// sweep starts the workflow again, so it goes on trying.
+// sweep starts the workflow again, so it keeps trying.
 func (o *operation) closeRow(ctx workflow.Context, end activities.OperationEnd) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
@@ -175,18 +176,45 @@ func (p Progress) markdown() string {
 	lines := []string{fmt.Sprintf("**%s** of agent `%s`: %s", strings.ReplaceAll(p.Phase, "_", " "), p.AgentID,
 		p.Detail)}
 	shown := p.Steps[max(0, len(p.Steps)-steps.ShownLines):]
+	timed := slices.ContainsFunc(shown, func(s ProgressStep) bool { return s.SecondsLeft != nil })
 	if len(shown) > 0 {
-		lines = append(lines, "", "| time (UTC) | step | status | detail | s left |", "|---|---|---|---|---|")
-	}
-	for _, s := range shown {
-		left := "-"
-		if s.SecondsLeft != nil {
-			left = fmt.Sprintf("%.1f", *s.SecondsLeft)
+		head, rule := "| time (UTC) | step | status | detail |", "|---|---|---|---|"
+		if timed {
+			head, rule = head+" s left |", rule+"---|"
 		}
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", s.At.UTC().Format("15:04:05.000"), s.Name,
-			s.Status, strings.ReplaceAll(s.Detail, "|", "/"), left))
+		lines = append(lines, "", head, rule)
+	}
+	for n, s := range shown {
+		line := fmt.Sprintf("| %s | %s | %s | %s |", s.At.UTC().Format("15:04:05.000"), s.Name, p.statusOf(shown[n:]),
+			strings.ReplaceAll(s.Detail, "|", "/"))
+		switch {
+		case !timed:
+		case s.SecondsLeft == nil:
+			line += " - |"
+		default:
+			line += fmt.Sprintf(" %.1f |", *s.SecondsLeft)
+		}
+		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// statusOf is the status of the first of some steps. A phase is over when the next one begins
+// or the operation ends: it says how long it took.
+func (p Progress) statusOf(list []ProgressStep) string {
+	s := list[0]
+	if s.Status != stepStarted {
+		return s.Status
+	}
+	for _, next := range list[1:] {
+		if next.Status == stepStarted {
+			return "took " + next.At.Sub(s.At).Round(time.Millisecond).String()
+		}
+	}
+	if p.Phase != s.Name {
+		return "ended"
+	}
+	return stepStarted
 }
 
 // detailOf reads a detail of the fault that an activity failed with, "" when it has none.

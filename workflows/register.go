@@ -10,7 +10,7 @@ import (
 
 // Register registers every workflow with a worker or a replayer. Where workers are
 // versioned, a short workflow ends at the version that began it. One that may run for days
-// goes on at the current version, so no old version must be kept for it; its changes need
+// continues at the current version, so no old version must be kept for it; its changes need
 // workflow.GetVersion.
 func Register(r worker.WorkflowRegistry) {
 	pinned := workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorPinned}

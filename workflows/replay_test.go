@@ -46,6 +46,7 @@ func TestReplayFromEachTask(t *testing.T) {
 
 			recorded, err := histories.Load(filepath.Join("testdata", "histories", kind))
 			require.NoError(t, err)
+			require.NotEmpty(t, recorded, "no history of %s", kind)
 			for file, h := range recorded {
 				for _, prefix := range histories.Prefixes(h) {
 					r := worker.NewWorkflowReplayer()

@@ -27,7 +27,7 @@ type ReplicaResult struct {
 }
 
 // Replica is one standby from the decision to its end: choose a pool, launch, wait
-// until it is ready, hold it until it is promoted or retired. It goes on from wherever
+// until it is ready, hold it until it is promoted or retired. It continues from wherever
 // its row stands, however late it begins. It wakes the Guardian when something changes.
 //
 // An instance that was launched for it is terminated by it unless it was promoted:

@@ -14,6 +14,7 @@ import (
 // avoidance is what failed launches say about the candidates that follow.
 type avoidance struct {
 	quotas []replica.Candidate // that a quota of the account does not fit
+	types  []replica.Candidate // that a quota of their type does not fit
 	zones  []string            // that have no address left
 	dead   []string            // pools whose instance ended before it ran
 	doubts []replica.Candidate
@@ -41,7 +42,7 @@ func (a *avoidance) doubt(c replica.Candidate, cause error) bool {
 // other parameters about the program.
 func isAboutCandidate(cause error) bool {
 	switch fault.CodeOf(cause) {
-	case "", replica.NoCapacity, replica.QuotaUsedUp, replica.NoAddresses, replica.TokenDead, replica.InstanceGone,
+	case "", replica.NoCapacity, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses, replica.TokenDead, replica.InstanceGone,
 		replica.Throttled, replica.TokenReused, replica.NotRunning:
 		return false
 	case replica.Refused, replica.Misconfigured, replica.Unexplained:
@@ -57,6 +58,8 @@ func (a *avoidance) learn(c replica.Candidate, cause error) {
 	switch fault.CodeOf(cause) {
 	case replica.QuotaUsedUp:
 		a.quotas = append(a.quotas, c) // another family, a smaller size, or on-demand
+	case replica.TypeQuotaUsedUp:
+		a.types = append(a.types, c) // another type of any size, or on-demand
 	case replica.NoAddresses:
 		a.zones = append(a.zones, c.AZ) // another subnet
 	case replica.InstanceGone:
@@ -69,6 +72,11 @@ func (a *avoidance) reason(c replica.Candidate) string {
 	for _, refused := range a.quotas {
 		if quotaKey(refused) == quotaKey(c) && !isSmaller(c, refused) {
 			return "the quota of " + quotaKey(c) + " is used up"
+		}
+	}
+	for _, refused := range a.types {
+		if refused.Mode == c.Mode && refused.InstanceType == c.InstanceType {
+			return "the quota of " + string(c.Mode) + " " + c.InstanceType + " is used up"
 		}
 	}
 	for _, zone := range a.zones {
@@ -123,8 +131,9 @@ func (a *avoidance) reasons() string {
 		if at < 0 {
 			at = len(all)
 			all = append(all, reason{
-				words:   words,
-				mending: code == replica.Refused || code == replica.Misconfigured || code == replica.QuotaUsedUp,
+				words: words,
+				mending: code == replica.Refused || code == replica.Misconfigured || code == replica.QuotaUsedUp ||
+					code == replica.TypeQuotaUsedUp,
 			})
 		}
 		all[at].times++

@@ -57,8 +57,8 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 }
 
 // settle ends the instance that the replica leaves and closes its page. The row says how
-// the replica ended; the cause is why it failed in this run. A cancellation has no effect
-// any more: the instance is ended all the same.
+// the replica ended; the cause is why it failed in this run. A cancellation no longer has
+// an effect: the instance is ended all the same.
 func (r *replicaRun) settle(ctx workflow.Context, cause error) (*ReplicaResult, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
@@ -156,7 +156,7 @@ func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 		end.State, end.Severity = stateCancelled, ""
 	case replica.Refused, replica.Misconfigured, replica.TokenReused:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
-	case replica.QuotaUsedUp:
+	case replica.QuotaUsedUp, replica.TypeQuotaUsedUp:
 		end.Notify = "A quota keeps " + r.row.LogicalID + " from launching a replacement: " + reason
 	case replica.NoPool:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason

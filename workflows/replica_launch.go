@@ -16,7 +16,7 @@ import (
 )
 
 // launch returns when an instance runs: launched here through EC2, or by the agent at our
-// request. It goes on from an instance that was launched before.
+// request. It continues from an instance that was launched before.
 func (r *replicaRun) launch(ctx workflow.Context) error {
 	if s := r.row.Replica.State; s == replica.Running || s == replica.Ready {
 		r.extendDeadline(ctx)
@@ -125,10 +125,10 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 
 // afterFailure says whether the next candidate may help after a launch that failed. An
 // attempt that was given up, or whose answer was lost, may have led to an instance all
-// the same: when its row has one, the replica goes on with it.
+// the same: when its row has one, the replica continues with it.
 func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool, err error) {
 	switch code := fault.CodeOf(cause); code {
-	case replica.NoCapacity, replica.TokenDead, replica.QuotaUsedUp, replica.NoAddresses:
+	case replica.NoCapacity, replica.TokenDead, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses:
 		return true, cause
 	case replica.AlreadyEnded:
 		return false, cause
@@ -142,7 +142,7 @@ func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool,
 	return r.row.Urgent() || isAboutCandidate(cause) && r.judgesRefusals(ctx), cause
 }
 
-// adoptLaunched goes on with an instance that was launched before, by an attempt whose end this
+// adoptLaunched continues with an instance that was launched before, by an attempt whose end this
 // run has not seen.
 func (r *replicaRun) adoptLaunched(ctx workflow.Context) (next bool, err error) {
 	where := r.row.Where()

@@ -34,6 +34,8 @@ func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
 		"quota: another family": {full: map[string]fault.Code{t3b: replica.QuotaUsedUp}, asked: []string{t3b, m5b}},
 		"quota of all: on-demand": {full: map[string]fault.Code{t3b: replica.QuotaUsedUp, m5b: replica.QuotaUsedUp},
 			asked: []string{t3b, m5b, t3bD}},
+		"quota of the type: another type": {full: map[string]fault.Code{t3b: replica.TypeQuotaUsedUp},
+			asked: []string{t3b, m5b}},
 		"network: another zone": {full: map[string]fault.Code{t3b: replica.NoAddresses}, asked: []string{t3b, t3c}},
 		"network everywhere: none is left": {
 			full:  map[string]fault.Code{t3b: replica.NoAddresses, t3c: replica.NoAddresses},

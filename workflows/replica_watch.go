@@ -104,11 +104,12 @@ func (r *replicaRun) startPoll(ctx workflow.Context, policy workflow.ActivityOpt
 	}
 	var instances *activities.Instances
 	return steps.RunActivity(ctx, policy, summary, instances.AwaitUp,
-		activities.UpInput{AgentID: r.in.AgentID, InstanceID: r.instanceID, ReplicaID: r.in.ReplicaID, Where: r.where})
+		activities.UpInput{AgentID: r.in.AgentID, InstanceID: r.instanceID, ReplicaID: r.in.ReplicaID, Where: r.where,
+			Urgent: r.row.Urgent()})
 }
 
 // hold waits until the replica is promoted or is over. When its time is over it wakes
-// the Guardian, and goes on waiting: the Guardian decides. It does not look at EC2: the
+// the Guardian, and keeps waiting: the Guardian decides. It does not look at EC2: the
 // watch of all standbys writes into the row that an instance has stopped or ended, and
 // the sweep has the row read again when news got lost.
 func (r *replicaRun) hold(ctx workflow.Context) error {

@@ -32,7 +32,7 @@ type SwitchStatus struct {
 // that fails or is cancelled retires it. From the cut-over on, Switch only goes
 // forward: what is left is to end the old instance.
 //
-// It reads the state of its rows, and goes on from there, however late it begins.
+// It reads the state of its rows, and continues from there, however late it begins.
 func Switch(ctx workflow.Context, in SwitchInput) (*SwitchStatus, error) {
 	s, err := newSwitch(ctx, in)
 	if err != nil {

@@ -99,7 +99,7 @@ func (s *switchRun) run(ctx workflow.Context) (*SwitchStatus, error) {
 	}
 }
 
-// read reads how the switch stands, also when the workflow was cancelled: whether
+// read reads the state of the switch, also when the workflow was cancelled: whether
 // there is something to undo shows in the rows only.
 func (s *switchRun) read(ctx workflow.Context) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
@@ -238,7 +238,7 @@ func (s *switchRun) enterSwitchPhase(ctx workflow.Context, p switching.Phase, fo
 
 // record keeps the row of the switch. A move that nothing ordered has only the row
 // that its report made. Until the end of a switch is written the agent counts as
-// being switched, so that goes on trying.
+// being switched, so this keeps trying.
 func (s *switchRun) record(ctx workflow.Context, p switching.Phase, code fault.Code) {
 	s.status.Phase = p
 	if !s.facts.Ordered {

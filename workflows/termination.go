@@ -65,7 +65,7 @@ func (t *terminationRun) listen(ctx workflow.Context) {
 
 func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == interruption.Promoted }
 
-// read asks Postgres how the notice stands. An agent or a notice that is not there any
+// read asks Postgres for the state of the notice. An agent or a notice that is not there any
 // more concerns no primary.
 func (t *terminationRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
@@ -120,6 +120,18 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 	return &TerminationResult{Outcome: o, Left: left, LeftText: left.Round(time.Millisecond).String()}, nil
 }
 
+// endWords say what AWS does with an instance.
+func endWords(action interruption.Action) string {
+	switch action {
+	case interruption.Stop:
+		return "is stopped"
+	case interruption.Hibernate:
+		return "is hibernated"
+	default:
+		return "goes"
+	}
+}
+
 // addOpening writes what happened when the notice was taken in, with the times.
 func (t *terminationRun) addOpening(ctx workflow.Context) {
 	f := t.facts
@@ -129,7 +141,7 @@ func (t *terminationRun) addOpening(ctx workflow.Context) {
 	if f.ArrivedAt != nil {
 		t.addStepAt(ctx, *f.ArrivedAt, "notice arrived", stepDone, "by the door %s", f.Notice.Door)
 	}
-	t.addStepAt(ctx, f.ReceivedAt, "notice durable", stepDone, "%s goes at %s", t.in.InstanceID,
+	t.addStepAt(ctx, f.ReceivedAt, "notice durable", stepDone, "%s %s at %s", t.in.InstanceID, endWords(f.Notice.Action),
 		f.Notice.Deadline.UTC().Format(time.TimeOnly))
 	if f.JudgedAt != nil {
 		t.addStepAt(ctx, *f.JudgedAt, "judged", stepDone, "")
@@ -138,7 +150,7 @@ func (t *terminationRun) addOpening(ctx workflow.Context) {
 
 // awaitSuccessor returns when the notice is decided. It wakes the Guardian when a
 // successor that was wanted should have an instance, when there is just time for a last
-// resort, and at the deadline; and it goes on for a while, because an agent that was
+// resort, and at the deadline; and it continues for a while, because an agent that was
 // lost is healed by a late successor.
 func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 	if t.decided() {

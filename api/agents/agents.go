@@ -234,7 +234,7 @@ func (a *Agents) registerFor(
 	case got.AwaitedBy != "":
 		a.sendBestEffort(ctx, got.AgentID, func(ctx context.Context) error {
 			return a.Workflows.Nudge(ctx, activities.Nudge{
-				OperationID: workflows.SwitchID(got.AwaitedBy),
+				OperationID: got.AwaitedBy,
 				AgentID:     got.AgentID,
 			})
 		})
@@ -307,8 +307,7 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*heartbea
 }
 
 // followLostPrimary lets an outside instance that reports for the agent take the place of a
-// primary that is lost. One that plays a part elsewhere
-// lives, and is left there.
+// primary that is lost. An instance that has a role elsewhere is left there.
 func (a *Agents) followLostPrimary(ctx context.Context, agentID string, r agent.Registration) error {
 	took, err := a.Store.TakeOver(ctx, agentID, r)
 	switch {

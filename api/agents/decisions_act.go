@@ -8,6 +8,7 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/approval"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
@@ -102,6 +103,7 @@ func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueA
 		By:        web.ActorName(ctx),
 		Reason:    reason,
 		Voluntary: true,
+		Kind:      approval.Requested,
 		Notify: "Switch command issued to " + cmp.Or(settings.Hostname,
 			settings.LogicalAgentID) + ": " + string(target.Mode),
 	})

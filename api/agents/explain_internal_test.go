@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -10,9 +11,44 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/engine"
+	agentstore "spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/decisions"
 )
+
+// playedTypes are the instance types of a region.
+type playedTypes agentstore.TypesOf
+
+func (p playedTypes) Load(context.Context, string, string) (*agentstore.TypesOf, error) {
+	return (*agentstore.TypesOf)(&p), nil
+}
+
+// TestExplainedTypes: which types are considered for a replacement, and why another is not.
+func TestExplainedTypes(t *testing.T) {
+	t.Parallel()
+	fact := func(name string, vcpus int) replica.TypeFacts {
+		return replica.TypeFacts{Name: name, VCPUs: vcpus, MemoryMiB: 8192, Architectures: []string{"x86_64"}, Current: true}
+	}
+	types := playedTypes{Present: "m5.large", Architecture: "x86_64",
+		Types: []replica.TypeFacts{fact("m5.large", 2), fact("m6i.large", 2), fact("m5.8xlarge", 32)}}
+	got, _, err := (&Decisions{Types: types}).explainTypes(t.Context(), "c1", "a1")
+	require.NoError(t, err)
+	text, err := web.EncodeJSON(got)
+	require.NoError(t, err)
+	var answer struct {
+		Present    string                        `json:"instance_type"`
+		Considered []string                      `json:"considered"`
+		Others     []struct{ Why string }        `json:"others"`
+		Needs      struct{ Architecture string } `json:"requirements"`
+	}
+	require.NoError(t, json.Unmarshal(text, &answer))
+	require.Equal(t, "m5.large", answer.Present)
+	require.ElementsMatch(t, []string{"m5.large", "m6i.large"}, answer.Considered)
+	require.Len(t, answer.Others, 1)
+	require.NotEmpty(t, answer.Others[0].Why)
+	require.Equal(t, "x86_64", answer.Needs.Architecture)
+}
 
 // TestExplanationParts: each fact of an explanation has its own member. No two values are
 // the same, so two members that are exchanged are seen.

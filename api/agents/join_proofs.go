@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/joining"
 	"spotkeeper/internal/domain/trail"
+	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres/accounts"
 )
 
@@ -85,7 +86,7 @@ type challengeAnswer struct {
 }
 
 func (a *Agents) challenge(ctx context.Context, _ *struct{}) (*challengeAnswer, error) {
-	text, expires, err := a.Joiner.Store.NewChallenge(ctx, trail.RequestFrom(ctx).Address)
+	text, expires, err := a.Joiner.Store.NewChallenge(ctx, door.AddressKey(trail.RequestFrom(ctx).Address))
 	if err != nil {
 		return nil, err
 	}

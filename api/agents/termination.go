@@ -41,10 +41,11 @@ func (r *Replicas) takeNotice(ctx context.Context, scope string, n interruption.
 type terminationRequest struct {
 	web.AgentPath
 	web.OptionalBody
-	InstanceID string          `json:"instance_id" binding:"max=64"`
-	Deadline   *web.NoticeTime `json:"termination_time"`
-	DetectedAt *web.NoticeTime `json:"detected_at"`
-	ReplicaID  string          `json:"replica_id" binding:"max=64" doc:"the replica to promote; by default the best"`
+	InstanceID string           `json:"instance_id" binding:"max=64"`
+	Deadline   *web.NoticeTime  `json:"termination_time"`
+	DetectedAt *web.NoticeTime  `json:"detected_at"`
+	Action     web.NoticeAction `json:"action" example:"terminate"`
+	ReplicaID  string           `json:"replica_id" binding:"max=64" doc:"the replica to promote; by default the best"`
 }
 
 // terminationAnswer says what became of the agent. Success is true only when
@@ -96,6 +97,7 @@ func (r *Replicas) terminationImminent(ctx context.Context, in *terminationReque
 		Kind:       interruption.Termination,
 		Deadline:   in.Deadline.OrZero(),
 		Door:       "http",
+		Action:     interruption.Action(in.Action),
 		ArrivedAt:  began,
 		ReplicaID:  in.ReplicaID,
 	})
@@ -174,7 +176,7 @@ func (r *Replicas) notPrimary(
 		OperationID: workflows.TerminationID(in.AgentID, in.InstanceID)}, nil
 }
 
-// replaced answers for an instance whose agent lives elsewhere already.
+// replaced answers for an instance whose agent has moved already.
 func (r *Replicas) replaced(ctx context.Context, scope, agentID string) (*terminationAnswer, error) {
 	a, err := r.Views.Agent(ctx, scope, agentID)
 	if err != nil {

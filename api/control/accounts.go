@@ -106,6 +106,7 @@ func (a *Accounts) Routes() []web.Route {
 			Summary:  "Show a client's token, which is a secret that is good until it is replaced",
 			Auth:     web.Admin,
 			Role:     operators.Admin,
+			Recorded: true,
 			Status:   200,
 			Endpoint: web.NewEndpoint(a.token),
 		},
@@ -219,7 +220,7 @@ func (a *Accounts) removeConfirmed(ctx context.Context, in *removeClientRequest)
 
 // remove ends the agents first, each through its Guardian. It then waits until no instance
 // that we launched is alive, and only then removes the data: without the account and its
-// role such an instance could not be terminated any more. When this takes too long the
+// role such an instance could no longer be terminated. When this takes too long the
 // answer says so, and repeating the request carries on from there.
 func (a *Accounts) remove(ctx context.Context, in *clientRequest) (*web.MessageAnswer, error) {
 	client, err := a.Views.Client(ctx, in.ClientID)

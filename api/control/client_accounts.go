@@ -14,7 +14,7 @@ import (
 )
 
 // InstancesNotSeen means that the account a client is to move to does not show its
-// living instances: nothing could be done for them any more.
+// living instances, so that nothing could be done for them afterwards.
 var InstancesNotSeen = fault.Define("clients.instances_not_seen", fault.Conflict)
 
 // OwnAccountUnknown means that AWS did not say which account is the control plane's own.

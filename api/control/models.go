@@ -108,7 +108,7 @@ func (m *Models) Routes() []web.Route {
 	}
 }
 
-// storeSession stores what was received as a new session, and lets old ones go.
+// storeSession stores what was received as a new session, and removes old ones.
 func (m *Models) storeSession(c *gin.Context, kind mlmodel.Kind, files upload) (mlmodel.Session, error) {
 	ctx := c.Request.Context()
 	s := mlmodel.Session{ID: uuid.NewString(), Kind: kind, State: mlmodel.Uploaded, UploadedBy: web.ActorName(ctx)}
@@ -117,7 +117,7 @@ func (m *Models) storeSession(c *gin.Context, kind mlmodel.Kind, files upload) (
 		if err != nil {
 			return s, err
 		}
-		// A name that comes twice is the later file, as the page replaces it.
+		// Of two files with one name the later is kept, as the page shows it.
 		s.Files = slices.DeleteFunc(s.Files, func(had mlmodel.File) bool { return had.Name == f.name })
 		s.Files = append(s.Files, mlmodel.File{Name: f.name, Digest: o.Digest, Size: o.Size})
 	}

@@ -103,6 +103,7 @@ type listOperationsRequest struct {
 	AgentID  string     `json:"-" form:"agent_id"`
 	Kind     string     `json:"-" form:"kind" binding:"omitempty,oneof=switch replica termination promotion removal adoption"`
 	State    string     `json:"-" form:"state" binding:"omitempty,oneof=running succeeded failed cancelled"`
+	Cause    string     `json:"-" form:"cause" binding:"max=500" doc:"as the cause of an operation says it, in full"`
 	Limit    *int       `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
 	After    web.Cursor `json:"-" form:"after" doc:"the next of the page before"`
 }
@@ -242,6 +243,7 @@ func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*oper
 		AgentID:  in.AgentID,
 		Kind:     in.Kind,
 		State:    in.State,
+		Cause:    in.Cause,
 		Page:     turning.PageOf(web.ValueOr(in.Limit, 50)),
 	}
 	if scope := web.TenantScope(ctx); scope != "" {

@@ -72,8 +72,8 @@ func (p *Payloads) decode(_ context.Context, in *payloads) (*payloads, error) {
 		}
 	}
 	plain, err := p.Codec.Decode(sealed)
-	if err != nil {
-		return nil, err
+	if err != nil { // what was sent is not what a configured key sealed: no fault of this process
+		return nil, web.InvalidRequest.Wrap(err, "%s", web.MessageOf(err))
 	}
 	out := &payloads{Payloads: make([]payload, len(plain))}
 	for i, one := range plain {

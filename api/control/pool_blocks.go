@@ -22,7 +22,7 @@ type BlockStore interface {
 }
 
 // PoolBlocks serve what keeps launches out of a spot pool: an operator blocks a pool for
-// all clients or for one, a tenant for itself. What lives in the pool stays there.
+// all clients or for one, a tenant for itself. What runs in the pool stays there.
 type PoolBlocks struct {
 	Store BlockStore
 	Now   func() time.Time

@@ -22,6 +22,7 @@ type ConsoleViews interface {
 	RecentPrices(ctx context.Context, instanceType, region string, since time.Time) ([]views.PoolPrice, error)
 	PoolMarks(ctx context.Context, clientID, instanceType, region string, since time.Time) ([]views.PoolMark, error)
 	EventLog(ctx context.Context, f views.EventFilter) ([]views.EventView, error)
+	EventAfter(ctx context.Context, f views.EventFilter, n int) (int64, error)
 	Search(ctx context.Context, clientID, text string, limit int) ([]views.FoundView, error)
 	Failovers(ctx context.Context, clientID string, since time.Time) ([]views.FailoverView, error)
 	DecisionRuns(ctx context.Context, since time.Time) ([]views.DecisionRun, error)
@@ -29,6 +30,10 @@ type ConsoleViews interface {
 	Vetoes(ctx context.Context, clientID string, since time.Time) ([]views.VetoView, error)
 	DecidingEngines(ctx context.Context, clientID string, since time.Time) ([]views.EngineView, error)
 	SavingsOf(ctx context.Context, clientID string, months int) ([]views.SavingsView, error)
+	TagKeys(ctx context.Context, clientID string) ([]views.TagKeyView, error)
+	SavingsByTag(ctx context.Context, clientID, tag string, months int) ([]views.TagMonthView, error)
+	LaunchDescription(ctx context.Context, clientID, agentID string) (*views.DescriptionView, error)
+	EventQueues(ctx context.Context) ([]views.QueueView, error)
 }
 
 // Console serves what the web console reads beside the lists that other pages have too.
@@ -148,6 +153,15 @@ func (c *Console) Routes() []web.Route {
 		},
 		{
 			Method:   http.MethodGet,
+			Path:     "/api/events.csv",
+			ID:       "exportEvents",
+			Summary:  "Read what happened and who asked for it as a table, newest first",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewStream[exportEventsRequest, web.Table](c.exportEvents),
+		},
+		{
+			Method:   http.MethodGet,
 			Path:     "/api/search",
 			ID:       "search",
 			Summary:  "Find agents, instances, operations and clients",
@@ -163,6 +177,42 @@ func (c *Console) Routes() []web.Route {
 			Auth:     web.Client,
 			Status:   200,
 			Endpoint: web.NewEndpoint(c.savings),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/savings/by-tag",
+			ID:       "listSavingsByTag",
+			Summary:  "List what months cost and saved by the values of a tag of the agents' instances",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.savingsByTag),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/agents/:agent_id/description",
+			ID:       "getLaunchDescription",
+			Summary:  "Read what a replacement of the agent's instance is launched with, and what it would lack",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.description),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/event-queues",
+			ID:       "listEventQueues",
+			Summary:  "List the queues of AWS's events as each worker sees them",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.eventQueues),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/components",
+			ID:       "listComponents",
+			Summary:  "List the modules that the program is built of, with where their licences are",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.components),
 		},
 		{
 			Method:    http.MethodGet,

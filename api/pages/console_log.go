@@ -12,14 +12,33 @@ import (
 	"spotkeeper/internal/postgres/views"
 )
 
+type eventChoice struct {
+	ClientID string     `json:"-" form:"client_id" binding:"max=64"`
+	AgentID  string     `json:"-" form:"agent_id" binding:"max=64"`
+	Type     string     `json:"-" form:"type" binding:"max=64" doc:"as moves_paused"`
+	Text     string     `json:"-" form:"q" binding:"max=100" doc:"a part of the message or of who asked"`
+	By       string     `json:"-" form:"by" binding:"omitempty,oneof=people all" doc:"people: only what operators and tenants asked for; all by default"`
+	Since    web.Moment `json:"-" form:"since" doc:"RFC 3339, or a day in UTC: what happened before it is left out"`
+	Until    web.Moment `json:"-" form:"until" doc:"RFC 3339, or a day in UTC: what happened from it on is left out"`
+	Before   *int       `json:"-" form:"before" binding:"omitempty,min=1" doc:"the next of the page before"`
+}
+
+func (x eventChoice) filter(ctx context.Context) views.EventFilter {
+	return views.EventFilter{
+		ClientID: ownClient(ctx, x.ClientID),
+		AgentID:  x.AgentID,
+		Type:     x.Type,
+		Text:     x.Text,
+		People:   x.By == "people",
+		Since:    x.Since.Time,
+		Until:    x.Until.Time,
+		Before:   int64(web.ValueOr(x.Before, 0)),
+	}
+}
+
 type listEventsRequest struct {
-	ClientID string `json:"-" form:"client_id" binding:"max=64"`
-	AgentID  string `json:"-" form:"agent_id" binding:"max=64"`
-	Type     string `json:"-" form:"type" binding:"max=64" doc:"as moves_paused"`
-	Text     string `json:"-" form:"q" binding:"max=100" doc:"a part of the message or of who asked"`
-	By       string `json:"-" form:"by" binding:"omitempty,oneof=people all" doc:"people: only what operators and tenants asked for; all by default"`
-	Limit    *int   `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
-	Before   *int   `json:"-" form:"before" binding:"omitempty,min=1" doc:"the next of the page before"`
+	eventChoice
+	Limit *int `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
 }
 
 type eventList struct {
@@ -43,15 +62,9 @@ type loggedEvent struct {
 
 func (c *Console) events(ctx context.Context, in *listEventsRequest) (*eventList, error) {
 	limit := web.ValueOr(in.Limit, 50)
-	found, err := c.Views.EventLog(ctx, views.EventFilter{
-		ClientID: ownClient(ctx, in.ClientID),
-		AgentID:  in.AgentID,
-		Type:     in.Type,
-		Text:     in.Text,
-		People:   in.By == "people",
-		Before:   int64(web.ValueOr(in.Before, 0)),
-		Limit:    limit + 1,
-	})
+	filter := in.filter(ctx)
+	filter.Limit = limit + 1
+	found, err := c.Views.EventLog(ctx, filter)
 	out := &eventList{}
 	if err == nil && len(found) > limit {
 		found = found[:limit]

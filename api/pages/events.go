@@ -3,6 +3,7 @@ package pages
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -70,19 +71,23 @@ func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 		return err
 	}
 	defer e.Feed.closeListener(l)
-	var past []views.Change
-	if !since.IsZero() {
-		if past, err = e.Feed.Changes.Since(ctx, in.ClientID, since.Add(-streamOverlap), streamReplay); err != nil {
-			return err
-		}
+	past := replay{e.Feed.Changes, in.ClientID, views.Place{At: since.Add(-streamOverlap)}, !since.IsZero()}
+	missed, err := past.next(ctx) // before anything is written, so that a failure has its status
+	if err != nil {
+		return err
 	}
 	w := newEventWriter(c)
 	if err := w.open(); err != nil {
 		return nil //nolint:nilerr // the listener went away, which is its right
 	}
-	for _, change := range past {
-		if w.event(change) != nil {
-			return nil
+	for len(missed) > 0 {
+		for _, change := range missed {
+			if w.event(change) != nil {
+				return nil
+			}
+		}
+		if missed, err = past.next(ctx); err != nil || !web.StillAllowed(c) {
+			return nil //nolint:nilerr // the listener comes back with the id of the last event that it got
 		}
 	}
 	heartbeat := e.Heartbeat
@@ -111,6 +116,29 @@ func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 			}
 		}
 	}
+}
+
+// replay reads the changes that a listener missed, a page at a time.
+type replay struct {
+	changes  ChangeStore
+	clientID string
+	from     views.Place
+	more     bool
+}
+
+// next is the next page; empty when there is no other.
+func (r *replay) next(ctx context.Context) ([]views.Change, error) {
+	if !r.more {
+		return nil, nil
+	}
+	page, err := r.changes.Since(ctx, r.clientID, r.from, streamPage)
+	if err != nil {
+		return nil, err
+	}
+	if r.more = len(page) == streamPage; r.more {
+		r.from = views.PlaceOf(page[len(page)-1])
+	}
+	return page, nil
 }
 
 // parseLastEventID reads where the listener was: the microseconds of the last event's id.
@@ -154,7 +182,7 @@ func (w *eventWriter) event(c views.Change) error {
 	if _, sent := w.sent[keyOfChange(c)]; sent {
 		return nil
 	}
-	if len(w.sent) < 2*streamReplay {
+	if len(w.sent) < 2*streamPage {
 		w.sent[keyOfChange(c)] = struct{}{}
 	}
 	var data bytes.Buffer

@@ -14,20 +14,20 @@ import (
 // TooManyStreams means that a client listens already as often as it may.
 var TooManyStreams = fault.Define("events.too_many_streams", fault.Limited)
 
-// Bounds of the feed. A listener that does not keep up is let go: it comes back
-// with the id of the last event it saw, and the database still has the rest.
+// Bounds of the feed. A listener that does not keep up is disconnected: it comes
+// back with the id of the last event it saw, and reads the rest from the database.
 const (
 	streamsPerClient = 16
 	streamsInTotal   = 512
 	streamBuffer     = 256
 	streamOverlap    = 3 * time.Second // changes that were committed late are looked for so long
-	streamReplay     = 1000            // most changes sent to a listener that reconnects
+	streamPage       = 1000            // changes that are read at once
 )
 
 // ChangeStore is the part of views.Changes that the feed reads.
 type ChangeStore interface {
 	Now(ctx context.Context) (time.Time, error)
-	Since(ctx context.Context, clientID string, since time.Time, limit int) ([]views.Change, error)
+	Since(ctx context.Context, clientID string, after views.Place, limit int) ([]views.Change, error)
 }
 
 // Feed reads changes once per process and sends them to every listener. It queries the
@@ -54,7 +54,7 @@ func NewFeed(changes ChangeStore, log *slog.Logger) *Feed {
 	return &Feed{Changes: changes, Log: log, listeners: map[*listener]struct{}{}, first: make(chan struct{}, 1)}
 }
 
-// Run looks for changes until ctx ends, and then lets all listeners go.
+// Run looks for changes until ctx ends, and then disconnects all listeners.
 func (f *Feed) Run(ctx context.Context) error {
 	interval := f.Interval
 	if interval <= 0 {
@@ -110,8 +110,8 @@ func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 		// A listener that began between two looks replays from its own start.
 		w.at, w.sent = now.Add(-streamOverlap), map[changeKey]struct{}{}
 	}
-	for from, more := w.at.Add(-streamOverlap), true; more; {
-		changes, err := f.Changes.Since(ctx, "", from, streamReplay)
+	for from, more := (views.Place{At: w.at.Add(-streamOverlap)}), true; more; {
+		changes, err := f.Changes.Since(ctx, "", from, streamPage)
 		if err != nil {
 			return err
 		}
@@ -124,8 +124,8 @@ func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 				w.at = c.At
 			}
 		}
-		if more = len(changes) == streamReplay; more {
-			from = changes[len(changes)-1].At.Add(-time.Microsecond) // others may have the same stamp
+		if more = len(changes) == streamPage; more {
+			from = views.PlaceOf(changes[len(changes)-1])
 		}
 	}
 	for k := range w.sent {

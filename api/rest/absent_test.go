@@ -2,30 +2,55 @@ package rest_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 )
 
-// TestWhatIsNotThereIsSaid: a route about one thing answers 404 with the thing's code when there is none,
-// not with an empty answer. A list of what a client has is empty for one that is not there.
+// TestWhatIsNotThereIsSaid: each reading route of ours about one client or one agent answers 404 with the code of
+// what is not there. An empty list would say that the client has none of what was asked for.
 func TestWhatIsNotThereIsSaid(t *testing.T) {
 	t.Parallel()
 
 	s := newStack(t)
-	for path, code := range map[string]string{
-		"/api/admin/clients/nope/account":      "clients.not_found",
-		"/api/admin/model-rollouts/nope":       "mlmodel.not_found",
-		"/api/client/agents/nope/explain":      "agent.not_found",
-		"/api/client/agents/nope/preflight":    "agent.not_found",
-		"/api/client/agents/nope/requirements": "agent.not_found",
-		"/api/client/nope/join-rules":          "clients.not_found",
-		"/api/client/nope/legacy-token":        "clients.not_found",
-		"/api/client/nope/limits":              "clients.not_found",
-		"/api/client/nope/preflight":           "clients.not_found",
-		"/api/client/nope/requirements":        "clients.not_found",
-	} {
+	s.call(operatorToken, http.MethodGet, "/api/admin/model-rollouts/nope", "").holds(t, 404, `{"code":"mlmodel.not_found"}`)
+	paths := map[string]string{}
+	for _, r := range (rest.Deps{}).Routes() {
+		if r.Method != http.MethodGet || r.IsLegacy() || r.Auth != web.Client && r.Auth != web.Admin {
+			continue
+		}
+		if strings.Contains(r.Path, ":client_id") {
+			paths[strings.ReplaceAll(r.Path, ":client_id", "nope")] = "clients.not_found"
+		}
+		if strings.Contains(r.Path, ":agent_id") {
+			paths[strings.ReplaceAll(r.Path, ":agent_id", "nope")] = "agent.not_found"
+		}
+		for n := range r.Endpoint.In.NumField() {
+			if r.Endpoint.In.Field(n).Tag.Get("form") == "client_id" {
+				paths[strings.ReplaceAll(r.Path, ":pool_id", "t3.medium.us-east-1a")+"?client_id=nope"] = "clients.not_found"
+			}
+		}
+	}
+	require.Greater(t, len(paths), 20)
+	for path, code := range paths {
 		t.Run(path, func(t *testing.T) {
 			s.call(operatorToken, http.MethodGet, path, "").holds(t, 404, `{"code":"`+code+`"}`)
 		})
+	}
+}
+
+// TestATenantMayNameAnotherClient: its lists are its own whatever it names, as the document says, and so a tenant
+// does not learn which clients there are.
+func TestATenantMayNameAnotherClient(t *testing.T) {
+	t.Parallel()
+
+	s := newStack(t)
+	for _, id := range []string{"c1", "c2", "nope"} {
+		s.call(s.acme, http.MethodGet, "/api/fleet?client_id="+id, "").holds(t, 200, `{"total":2}`)
 	}
 }
 

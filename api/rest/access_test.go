@@ -27,7 +27,8 @@ import (
 //	join   an enrolment
 var access = map[string][]string{
 	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs",
-		"getDocsFile", "beginLogin", "finishLogin", "challengeAgent", "joinAgentByRole", "joinAgentByDocument"},
+		"getDocsFile", "beginLogin", "finishLogin", "challengeAgent", "joinAgentByRole", "joinAgentByDocument",
+		"showQuestion", "answerQuestion"},
 	"agent": {
 		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "reportHookResults", "pendingCommands",
 		"commandExecuted", "markCommandExecuted",
@@ -37,7 +38,7 @@ var access = map[string][]string{
 	"owner": {
 		"createReplica", "listReplicas", "bindReplica", "deleteReplica", "promoteReplica", "reportReplicaStatus",
 		"reportReplicaSync",
-		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent",
+		"createEmergencyReplica", "terminationImminent", "getAgentState", "getLaunchDescription", "streamEvents", "toggleAgent",
 		"changeAgentSettings", "configureAgent", "deleteAgent",
 		"forceSwitch", "getPreflight", "getClientPreflight", "decideLeftOver", "getRequirements", "setRequirements",
 		"getClientRequirements", "setClientRequirements", "getClient", "listClientAgents",
@@ -46,23 +47,23 @@ var access = map[string][]string{
 		"getInstanceMetrics", "getInstancePriceHistory",
 		"getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
-		"getJoinRules", "setJoinRules",
+		"getJoinRules", "setJoinRules", "getMoveRules", "setMoveRules", "getApproval", "approveMove", "rejectMove",
 		"listSinks", "rotateSink", "createSink", "deleteSink", "testSink",
 		"adoptInstance", "getAccountSetup", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
 	"join": {"joinAgent"},
 	"own": {
 		"listOperations", "listNotifications", "markRead", "markAllRead", "getSession", "getVersion", "getOverview",
-		"listNotices", "listFleet",
+		"listNotices", "listFleet", "listApprovals",
 		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listPoolBlocks", "blockPool", "unblockPool",
 		"listFailovers", "summarizeDecisions", "listEvents", "search",
-		"listSavingsByMonth",
+		"listSavingsByMonth", "listSavingsByTag", "exportEvents",
 	},
 	"admin": {
 		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "listOperatorSessions",
 		"endOperatorSession", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats",
 		"listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
-		"listSchedules", "listWorkers", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "decodePayloads",
+		"listSchedules", "listWorkers", "listEventQueues", "listComponents", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "decodePayloads",
 		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits",
 		"setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts",
@@ -88,6 +89,15 @@ const bodyFor = `{"instance_id":"i-1","old_instance":{"instance_id":"i-1"},"new_
 // asks are the queries without which a route has nothing to answer.
 var asks = map[string]string{"search": "?q=web"}
 
+// someQuestions wait for answers: q1 about an agent of the first tenant, q2 of the second.
+const someQuestions = `
+INSERT INTO move_rules (client_id, to_spot, answer_minutes) VALUES ('c1', 'ask', 60), ('c2', 'ask', 60);
+INSERT INTO move_approvals (id, client_id, agent_id, instance_id, kind, mode, pool_id, reason, asked_by, expires_at) VALUES
+	('q1', 'c1', 'a1', 'i-1', 'to_spot', 'spot', 't3.medium.us-east-1c', 'It is cheaper.', 'fleet-decisions',
+		now() + interval '1 hour'),
+	('q2', 'c2', 'b1', 'i-b', 'to_spot', 'spot', 'm5.large.us-east-1a', 'It is cheaper.', 'fleet-decisions',
+		now() + interval '1 hour')`
+
 // TestAccess calls every route without a token, with a wrong one, with another
 // tenant's, with its own for another tenant's thing, and as an operator.
 func TestAccess(t *testing.T) {
@@ -97,12 +107,13 @@ func TestAccess(t *testing.T) {
 	s.exec(readyRow)
 	s.exec(someOperations)
 	s.exec(someSessions)
+	s.exec(someQuestions)
 	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
 		"11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}",
 		"price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1", "{credential_id}", "k1",
-		"{session_id}", "s-live", "{pool_id}", "t3.medium.us-east-1a")
+		"{approval_id}", "q1", "{session_id}", "s-live", "{pool_id}", "t3.medium.us-east-1a")
 	theirs := strings.NewReplacer("{agent_id}", "b1", "{client_id}", "c2", "{instance_id}", "i-b", "{replica_id}",
-		"11112222-3333", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
+		"11112222-3333", "{approval_id}", "q2", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
 	s.wf.fails(workflows.Unreachable.New("away")) // nothing of this is to have consequences
 	s.models.refuses = workflows.Unreachable.New("away")
 	asked := 0
@@ -123,6 +134,10 @@ func TestAccess(t *testing.T) {
 			body = `{}`
 		}
 		switch r.ID {
+		case "approveMove": // whatever was answered before
+			s.exec(`UPDATE move_approvals SET state = 'pending', answered_at = NULL, answered_by = ''`)
+		case "rejectMove":
+			s.exec(`UPDATE move_approvals SET state = 'pending', answered_at = NULL, answered_by = ''`)
 		case "blockPool":
 			body = `{"reason":"AWS"}`
 		case "pauseAgents", "resumeAgents":
@@ -187,7 +202,8 @@ func TestAccess(t *testing.T) {
 		class := classOf(r.ID)
 		require.NotEmpty(t, class, "%s has no row: say who may call it", r.ID)
 		if class == "open" {
-			if !slices.Contains([]string{"beginLogin", "finishLogin"}, r.ID) { // there is no provider here
+			// There is no provider here, and a link is its own credential.
+			if !slices.Contains([]string{"beginLogin", "finishLogin", "showQuestion", "answerQuestion"}, r.ID) {
 				require.NotContains(t, []int{403, 404}, ask("", r, mine), r.ID)
 			}
 			continue

@@ -106,6 +106,20 @@ func TestRegistrationIsAReplicasSignOfLife(t *testing.T) {
 	before := s.wf.count()
 	s.register(s.acme, "web-1", "i-r", "us-east-1c")
 	require.Equal(t, before, s.wf.count(), "one that is ready needs to be told nothing")
+	s.wf.fails(nil)
+
+	for _, row := range []struct{ sql, operation string }{
+		{`INSERT INTO promotions (replica_id, client_id, agent_id, demote, requested_by, wait_until)
+			VALUES ('r1', 'c1', 'a1', false, 'operator:local', now() + interval '5 minutes')`, "promotion/r1"},
+		{`UPDATE replicas SET kind = 'switch', made_for = 'cmd' WHERE id = 'r1'`, "switch/cmd"},
+	} {
+		s.exec(row.sql)
+		s.register(s.acme, "web-1", "i-r", "us-east-1c")
+		require.Equal(t, activities.Nudge{
+			OperationID: row.operation,
+			AgentID:     "a1",
+		}, last[activities.Nudge](t, s.wf), "it waits for the word of the agent on the replica")
+	}
 }
 
 // TestRegistrationNamesTheReplicaThatItsAgentLaunched: the image carries the

@@ -74,6 +74,10 @@ var deeds = map[string][]deed{
 	"rotateSink": {{event: "sink_secret_rotated", tenant: true, before: does(`
 		INSERT INTO notification_sinks (id, client_id, kind, url, secret_sealed, min_severity)
 		VALUES ('s1', 'c1', 'webhook', 'https://hooks.example/', 'x', 'error')`)}},
+	"setMoveRules":          {{event: "move_rules_changed", body: `{"policies":{"to_spot":"ask"}}`, tenant: true}},
+	"approveMove":           {{event: "move_approved", tenant: true, before: does(someQuestions)}},
+	"rejectMove":            {{event: "move_rejected", before: does(someQuestions)}},
+	"answerQuestion":        {{event: "move_rejected", before: does(someQuestions), sends: answersByLink}},
 	"setRequirements":       {{event: "requirements_changed", body: `{"min_vcpus":2}`, tenant: true}},
 	"setClientRequirements": {{event: "requirements_changed", body: `{"max_vcpus":8}`, tenant: true}},
 	"decideLeftOver": {{
@@ -221,7 +225,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	t.Parallel()
 	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
 		"11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{credential_id}", "k1",
-		"{session_id}", "s-live")
+		"{session_id}", "s-live", "{approval_id}", "q1")
 	for _, r := range (rest.Deps{}).Routes() {
 		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Joining || r.Auth == web.Anonymous ||
 			auditedByConsequence[r.ID] {

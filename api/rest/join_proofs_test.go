@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -324,4 +325,24 @@ func TestALaunchIsTheWitness(t *testing.T) {
 	got, err := s.plane.JoinByDocument(t.Context(), registrationOf(id, "web-1"), "", signature, strings.Repeat("a", 52))
 	require.NoError(t, err)
 	require.Equal(t, "a1", got.AgentID)
+}
+
+// TestChallengesAreCountedByMachine: one machine has all addresses of its /64, and gets no more
+// challenges for it. Others get theirs.
+func TestChallengesAreCountedByMachine(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.exec(`INSERT INTO join_challenges (hash, address, expires_at)
+		SELECT sha256(n::text::bytea), '2001:db8:1:2::/64', now() + interval '1 minute' FROM generate_series(1, 995) n`)
+	ask := func(address string) int {
+		s.from = address
+		return s.call("", "POST", "/api/agents/join/challenge", "").status
+	}
+	statuses := map[int]int{}
+	for n := range 10 {
+		statuses[ask(fmt.Sprintf("[2001:db8:1:2::%x]:1234", n))]++
+	}
+	require.Equal(t, map[int]int{201: 5, 401: 5}, statuses)
+	require.Equal(t, 201, ask("[2001:db8:1:3::1]:1234"))
+	require.Equal(t, 201, ask("192.0.2.1:1234"))
 }

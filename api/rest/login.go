@@ -17,7 +17,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 )
 
-//go:embed html/login.html
+//go:embed html/login.html html/answer.html
 var files embed.FS
 
 var loginPage = template.Must(template.ParseFS(files, "html/login.html"))

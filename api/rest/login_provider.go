@@ -58,7 +58,7 @@ const flowBound = "login"
 
 func setFlow(c *gin.Context, value string, maxAge int) {
 	cookie := web.SessionCookie(c.Request, value, time.Time{}) //nolint:gosec // see SessionCookie
-	cookie.Name, cookie.Path, cookie.SameSite, cookie.MaxAge = flowCookie, "/login/oidc", http.SameSiteLaxMode, maxAge
+	cookie.Name, cookie.SameSite, cookie.MaxAge = web.CookieNameFor(c.Request, flowCookie), http.SameSiteLaxMode, maxAge
 	http.SetCookie(c.Writer, cookie) //nolint:gosec // Lax for the redirect; the rest is SessionCookie's
 }
 
@@ -128,7 +128,7 @@ func (d Deps) beginPerson(c *gin.Context, flow *identity.Flow) (*web.BegunSessio
 
 // readFlow is the login that was begun in the browser; nil when there is none.
 func (d Deps) readFlow(r *http.Request) *identity.Flow {
-	cookie, err := r.Cookie(flowCookie)
+	cookie, err := r.Cookie(web.CookieNameFor(r, flowCookie))
 	if err != nil {
 		return nil
 	}

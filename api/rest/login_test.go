@@ -119,6 +119,34 @@ func TestOperatorsLogIn(t *testing.T) {
 	require.Equal(t, 200, browse(t, other, http.MethodPost, "/logout", cookie, nil).Code, "and again")
 }
 
+// TestOverTLSASessionIsOfThisHost: where the browser uses TLS the cookie has the prefix that
+// keeps pages of sibling domains from setting it, and under another name it is no session.
+func TestOverTLSASessionIsOfThisHost(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	overTLS := func(r *http.Request) {
+		r.Header.Set("X-Forwarded-Proto", "https")
+		r.Header.Set("Origin", "https://example.com")
+	}
+	rec := submit(t, s.handler, "/login", url.Values{"token": {operatorToken}}, overTLS)
+	require.Equal(t, http.StatusSeeOther, rec.Code, rec.Body)
+	set, err := http.ParseSetCookie(rec.Header().Get("Set-Cookie"))
+	require.NoError(t, err)
+	require.Equal(t, "__Host-spotkeeper_session", set.Name)
+	require.True(t, set.Secure && set.HttpOnly && set.Path == "/" && set.Domain == "", set)
+	for _, c := range []struct {
+		cookie string
+		want   int
+	}{
+		{set.Name + "=" + set.Value, 200},
+		{"spotkeeper_session=" + set.Value, 401},
+		{"spotkeeper_session=" + set.Value + "; __Host-spotkeeper_session=x", 401},
+	} {
+		got := browse(t, s.handler, "GET", "/api/admin/clients", c.cookie, overTLS)
+		require.Equal(t, c.want, got.Code, c.cookie)
+	}
+}
+
 func TestSessionsEndByThemselves(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

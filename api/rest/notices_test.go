@@ -32,6 +32,15 @@ func TestTerminationImminent(t *testing.T) {
 	require.Equal(t, "0", notices())
 	require.Zero(t, s.wf.count())
 
+	// What AWS does with the instance is kept. A word that is not known loses no notice.
+	s.wf.notice = workflows.NoticeAnswer{Status: workflows.NoticeInProgress}
+	for word, kept := range map[string]string{`"hibernate"`: "hibernate", `"stop"`: "stop", `"reboot"`: "", `7`: "", `null`: "",
+		`["stop"]`: ""} {
+		s.call(s.acme, "POST", ours, `{"instance_id":"i-1","action":`+word+`}`).holds(t, 200, `{"success":true}`)
+		require.Equal(t, kept, s.value(`SELECT action FROM notices`), word)
+		s.exec(`DELETE FROM notices`)
+	}
+
 	// In progress: with our launcher the agent may stop, with its own it must live.
 	s.wf.notice = workflows.NoticeAnswer{Status: workflows.NoticeInProgress, OperationID: "termination/a1/i-1"}
 	deadline := time.Now().Add(100 * time.Second).UTC().Truncate(time.Second)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,9 @@ func TestAnOperationSaysWhatItsMoveCost(t *testing.T) {
 	got = s.call(s.acme, "GET", "/api/operations/switch%2Fcost", "")
 	got.holds(t, 200, `{"cost":{"old_hourly":0.08,"new_hourly":0.06,"double_running_seconds":2400,"double_running_usd":0.05}}`)
 	s.exec(someOperations)
-	s.call(s.acme, "GET", "/api/operations/switch%2F1", "").holds(t, 200, `{"cost":null}`)
+	s.exec(`UPDATE operations SET deadline = '2026-03-01 10:00:02.5Z' WHERE id = 'switch/1'`)
+	s.call(s.acme, "GET", "/api/operations/switch%2F1", "").
+		holds(t, 200, `{"cost":null,"deadline":"2026-03-01T10:00:02Z","deadline_at":"2026-03-01T10:00:02.500Z"}`)
 }
 
 func TestOperations(t *testing.T) {
@@ -143,6 +146,9 @@ func TestAgentState(t *testing.T) {
 	)
 	require.Len(t, got.body["replicas"], 1)
 	require.Len(t, got.body["operations"], 5)
+	s.wf.guardian = &workflows.GuardianState{Phase: "watching", InFlight: 2}
+	s.call(s.acme, "GET", "/api/client/agents/a1/state", "").
+		holds(t, 200, `{"guardian":{"phase":"watching","in_flight":2}}`)
 	s.call(s.beta, "GET", "/api/client/agents/a1/state", "").holds(t, 404, `{"error":"Agent not found"}`)
 }
 
@@ -245,4 +251,68 @@ func TestEvents(t *testing.T) {
 		continue
 	}
 	s.call(s.acme, "GET", path, "").holds(t, 503, `{}`)
+}
+
+// streamed serves the stack with a feed that runs until the test ends.
+func (s *stack) streamed(t *testing.T) (*http.Client, string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.feed.Run(ctx) }()
+	server := httptest.NewServer(s.handler)
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-ended)
+		client.CloseIdleConnections()
+		server.Close()
+	})
+	return client, server.URL
+}
+
+// many has one transaction change thousands of operations, a fifth of them another client's.
+const many = `
+INSERT INTO operations (id, kind, client_id, agent_id, summary, updated_at)
+SELECT 'switch/' || n, 'switch', CASE WHEN n % 5 = 0 THEN 'c2' ELSE 'c1' END, 'a1', '', now()
+FROM generate_series(1, 3125) n`
+
+// TestAListenerThatWasAwayMissesNothing: thousands of changes with one stamp reach a listener
+// that comes back. An id of another client's event names a moment, and shows nothing of that
+// client.
+func TestAListenerThatWasAwayMissesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	const path = "/api/client/c1/events"
+	before := s.value(`SELECT (extract(epoch FROM now()) * 1e6)::bigint::text`)
+	s.exec(many)
+	stamps := s.value(`SELECT string_agg(DISTINCT (extract(epoch FROM updated_at) * 1e6)::bigint::text, ' ') FROM operations
+		WHERE id LIKE 'switch/%' AND client_id = 'c2'`)
+	client, base := s.streamed(t)
+	for _, from := range []string{before, stamps, "0"} { // the second is the id of the other client's events
+		lines := follow(t.Context(), t, client, base, s.acme, path, from)
+		seen := map[string]bool{}
+		for len(seen) < 2500 {
+			var event struct{ Data struct{ ID string } }
+			require.NoError(t, json.Unmarshal([]byte(until(t, lines, "data: ")), &event))
+			n, err := strconv.Atoi(strings.TrimPrefix(event.Data.ID, "switch/"))
+			require.NoError(t, err)
+			require.NotZero(t, n%5, "%s is of another client", event.Data.ID)
+			seen[event.Data.ID] = true
+		}
+	}
+	for _, odd := range []string{"-1", "1e3", "99999999999999999999", "0x1", "1%3B2", "%00", "null"} {
+		s.call(s.acme, "GET", path+"?after="+odd, "").holds(t, 400, `{"code":"request.invalid"}`)
+	}
+}
+
+// TestAFeedGoesOnBehindManyChangesWithOneStamp, with what comes after them.
+func TestAFeedGoesOnBehindManyChangesWithOneStamp(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	client, base := s.streamed(t)
+	there := follow(t.Context(), t, client, base, s.beta, "/api/client/c2/events", "")
+	until(t, there, ": beat")
+	s.exec(strings.Replace(many, "'c2'", "'c1'", 1))
+	s.exec(`INSERT INTO operations (id, kind, client_id, agent_id, summary) VALUES ('switch/last', 'switch', 'c2', 'b1', 'last')`)
+	require.Contains(t, until(t, there, "data: "), "switch/last")
 }

@@ -59,6 +59,7 @@ func TestPayloadsAreDecoded(t *testing.T) {
 	r.Header.Set("Content-Type", "application/json")
 	h.ServeHTTP(w, r)
 	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	require.Contains(t, w.Body.String(), `{"payloads":[`)
 	var opened common.Payloads
 	require.NoError(t, protojson.Unmarshal(w.Body.Bytes(), &opened))
 	require.Equal(t, `"i-0123"`, string(opened.GetPayloads()[0].GetData()))

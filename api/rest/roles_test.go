@@ -21,14 +21,14 @@ var leastRoles = map[operators.Role][]string{
 		"createEmergencyReplica", "terminationImminent", "toggleAgent", "changeAgentSettings", "configureAgent",
 		"forceSwitch", "setRequirements", "setClientRequirements", "decideLeftOver", "cancelOperation",
 		"cancelOperations", "createSink", "rotateSink", "deleteSink", "testSink",
-		"adoptInstance", "pauseAgent", "resumeAgent", "pauseAgents", "resumeAgents", "pauseClient", "resumeClient",
+		"adoptInstance", "approveMove", "rejectMove", "pauseAgent", "resumeAgent", "pauseAgents", "resumeAgents", "pauseClient", "resumeClient",
 		"blockPool", "unblockPool",
 		"markRead", "markAllRead", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "pauseMoves", "resumeMoves",
 		"activateModels", "fallBack", "startRollout", "promoteRollout", "pauseRollout", "resumeRollout",
 		"abortRollout", "rollbackRollout", "decodePayloads",
 	},
 	operators.Admin: {
-		"createClient", "changeClientAccount", "setLimits", "setJoinRules", "endOperatorSession", "deleteClient", "removeClient",
+		"createClient", "changeClientAccount", "setLimits", "setJoinRules", "setMoveRules", "endOperatorSession", "deleteClient", "removeClient",
 		"regenerateToken", "showToken", "setMovingLimit", "uploadEngine", "uploadModels", "createCredential",
 		"revokeCredential", "setLegacyToken", "deleteAgent",
 	},
@@ -51,7 +51,7 @@ func TestRoles(t *testing.T) {
 	paths := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
 		"11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}",
 		"price-dedup", "{sink_id}", "s1", "{credential_id}", "k1", "{session_id}", "s-live", "{pool_id}",
-		"t3.medium.us-east-1a")
+		"t3.medium.us-east-1a", "{approval_id}", "q1")
 	tokens := map[operators.Role]string{operators.Viewer: guestToken, operators.Operator: oncallToken}
 	listed := 0
 	for _, r := range (rest.Deps{}).Routes() {

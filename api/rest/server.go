@@ -3,6 +3,7 @@ package rest
 import (
 	"log/slog"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,7 @@ type Deps struct {
 	Workers        *control.Workers
 	Pauses         *control.Pauses
 	PoolBlocks     *control.PoolBlocks
+	Approvals      *control.Approvals
 	Models         *control.Models
 	ModelRollouts  *control.ModelRollouts
 	Fleet          *control.Fleet
@@ -111,7 +113,8 @@ func New(d Deps) (http.Handler, error) {
 		web.WriteError(c, web.NoMethod.New("This path does not take %s.", c.Request.Method))
 	})
 	g.NoRoute(func(c *gin.Context) {
-		if d.Web == nil || c.Request.URL.Path == "/api" || strings.HasPrefix(c.Request.URL.Path, "/api/") {
+		reads := c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead
+		if d.Web == nil || !reads || isOfAPI(c.Request.URL.Path) {
 			web.WriteError(c, web.NoRoute.New("There is no such path."))
 			return
 		}
@@ -120,6 +123,16 @@ func New(d Deps) (http.Handler, error) {
 		}
 	})
 	return g, nil
+}
+
+// isOfAPI says whether a program that asks for a path means the API, although no route has it:
+// in another case, with doubled slashes or with dot segments. A page would be taken for
+// success.
+func isOfAPI(asked string) bool {
+	plain := strings.ToLower(path.Clean("/" + strings.ReplaceAll(asked, "\\", "/")))
+	asked = strings.ToLower(asked)
+	return plain == "/api" || strings.HasPrefix(plain, "/api/") || strings.HasPrefix(asked, "/api/") ||
+		strings.HasPrefix(plain, "/api;")
 }
 
 func (d Deps) withDefaults() Deps {
@@ -199,6 +212,8 @@ func (d Deps) Routes() []web.Route {
 		web.Strict(d.Workers.Routes()),
 		web.Strict(d.Pauses.Routes()),
 		web.Strict(d.PoolBlocks.Routes()),
+		web.Strict(d.Approvals.Routes()),
+		d.answerRoutes(),
 		d.Models.Routes(),
 		web.Strict(d.ModelRollouts.Routes()),
 		web.Strict(d.Fleet.Routes()),

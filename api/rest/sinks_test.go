@@ -127,7 +127,9 @@ func TestNotificationsLeaveTheBuilding(t *testing.T) {
 	require.NotContains(t, listed.raw, "whsec_", "the secret is shown once")
 	require.JSONEq(t, `{"sinks":[]}`, s.call(operatorToken, "GET", "/api/client/c2/sinks", "").raw)
 	s.call(s.beta, "DELETE", "/api/client/c2/sinks/"+id, "").holds(t, 404, `{"code":"sink.not_found"}`)
-	s.call(operatorToken, "POST", path+"/"+id+"/test", "").holds(t, 200, `{"success":true}`)
+	tried := s.call(operatorToken, "POST", path+"/"+id+"/test", "")
+	tried.holds(t, 200, `{"success":true}`)
+	require.Contains(t, tried.body["delivery_id"], "test-")
 	r.answers(307)
 	s.call(s.acme, "POST", path+"/"+id+"/test", "").holds(t, 200,
 		`{"success":false,"message":"the receiver answered 307"}`)

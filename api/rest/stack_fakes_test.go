@@ -31,6 +31,10 @@ func (uncheckable) Quotas(context.Context, activities.Account, string) ([]prefli
 	return nil, nil
 }
 
+func (uncheckable) State(context.Context, activities.Account, string, string) (*activities.CloudInstance, error) {
+	return &activities.CloudInstance{}, nil
+}
+
 func (uncheckable) Preflight(
 	context.Context,
 	activities.Account,

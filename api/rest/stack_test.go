@@ -21,6 +21,7 @@ import (
 	"spotkeeper/api/rest"
 	"spotkeeper/api/web"
 	"spotkeeper/internal/artifacts"
+	"spotkeeper/internal/domain/approval"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres"
@@ -86,6 +87,9 @@ SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
 FROM unnest(ARRAY['a', 'b', 'c']) z;
 INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-east-1a', 'm5.large', 'us-east-1', 'us-east-1a');
 `
+
+// approvalLinks sign the links of webhooks.
+var approvalLinks = approval.Links{Base: "https://spotkeeper.example", Keys: [][]byte{[]byte("0123456789abcdef0123456789abcdef")}}
 
 // loopback is where the receivers of the tests are.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -196,7 +200,13 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Shares: &agentstore.Preferences{DB: db},
 			Now:    time.Now,
 		},
-		PoolBlocks:   &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: db}, Now: time.Now},
+		PoolBlocks: &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: db}, Now: time.Now},
+		Approvals: &control.Approvals{
+			Store: &decisions.Approvals{DB: db},
+			Rules: &decisions.MoveRules{DB: db},
+			Links: approvalLinks,
+			Now:   time.Now,
+		},
 		Requirements: &control.Requirements{Store: &agentstore.Requirements{DB: db}},
 		Preflight: &control.Preflight{
 			Store:  &sweeps.Preflights{DB: db},
@@ -290,8 +300,10 @@ type playedWorkflows struct {
 	notice  workflows.NoticeAnswer
 	promote workflows.PromoteAnswer
 	live    *workflows.Progress
-	err     error
-	effect  func() // what a workflow that took the message would have done
+
+	guardian *workflows.GuardianState // nil: at rest
+	err      error
+	effect   func() // what a workflow that took the message would have done
 }
 
 func (p *playedWorkflows) ask(in any) error {
@@ -399,6 +411,9 @@ func (p *playedWorkflows) OperationState(_ context.Context, operationID string) 
 }
 
 func (p *playedWorkflows) GuardianState(context.Context, string) (*workflows.GuardianState, error) {
+	if p.guardian != nil {
+		return p.guardian, nil
+	}
 	return nil, workflows.NoOperation.New("at rest")
 }
 

@@ -1,6 +1,9 @@
 package rest_test
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -83,4 +86,20 @@ func TestReadingATokenIsAudited(t *testing.T) {
 				WHERE client_id = 'c1' AND message LIKE '%was shown to operator:ops'`,
 		),
 	)
+}
+
+// TestEachReadingOfATokenIsAudited, also of two operators at once.
+func TestEachReadingOfATokenIsAudited(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	var reading sync.WaitGroup
+	for range 20 {
+		reading.Go(func() {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/admin/clients/c1/token", http.NoBody)
+			req.Header.Set("Authorization", "Bearer "+operatorToken)
+			s.handler.ServeHTTP(httptest.NewRecorder(), req)
+		})
+	}
+	reading.Wait()
+	require.Equal(t, "20", s.value(`SELECT count(*)::text FROM events WHERE type = 'token_read'`))
 }

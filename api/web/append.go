@@ -18,7 +18,7 @@ func (w *Written[T]) asJSON() []byte { return *w }
 
 func (*Written[T]) document() reflect.Type { return reflect.TypeFor[T]() }
 
-// FinishAnswer ends an answer as encodeJSON does.
+// FinishAnswer ends an answer as EncodeJSON does.
 func FinishAnswer[T any](b []byte) *Written[T] {
 	w := Written[T](append(b, '\n'))
 	return &w

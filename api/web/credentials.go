@@ -5,7 +5,9 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,6 +27,8 @@ type TokenStore interface {
 	FindLegacy(ctx context.Context, hash []byte) (*credentials.StoredCredential, error)
 	// NoteUse records that a credential was used.
 	NoteUse(ctx context.Context, id, address string) error
+	// RequireClient fails with clients.not_found when there is no such client.
+	RequireClient(ctx context.Context, id string) error
 	// RecordAuthFailure keeps a refused attempt on a route as an event.
 	RecordAuthFailure(ctx context.Context, route, address, why string) error
 }
@@ -86,6 +90,24 @@ func (r Route) allows(c *gin.Context, p Principal, found *credentials.StoredCred
 		return agent.NotFound.New("Agent not found")
 	}
 	return nil
+}
+
+// checkClient refuses an operator's reading about a client that does not exist. An empty
+// list would say that the client has none of what was asked for. Routes of the recorded contract
+// keep their answers, and changes are refused where they are made. Fails with
+// clients.not_found.
+func (a *Authenticator) checkClient(c *gin.Context, r Route, p Principal) error {
+	if !p.Operator || r.Method != http.MethodGet || r.IsLegacy() {
+		return nil
+	}
+	id, named := c.Params.Get("client_id")
+	if !named {
+		id = c.Query("client_id")
+	}
+	if id == "" || strings.IndexByte(id, 0) >= 0 || !utf8.ValidString(id) { // the last two are refused with the request
+		return nil
+	}
+	return a.Tokens.RequireClient(c.Request.Context(), id)
 }
 
 // Find finds the credential of a token and judges it. The look-up comes first: a good

@@ -122,6 +122,14 @@ func WriteJSON(c *gin.Context, status int, v any) {
 		status, body = http.StatusInternalServerError, []byte(
 			`{"code":"internal","error":"An internal error occurred."}`+"\n")
 	}
+	writeEncoded(c, status, body)
+}
+
+// writeEncoded writes an answer that is JSON already. No browser and no proxy keeps it: answers
+// hold tokens and the state of the moment.
+func writeEncoded(c *gin.Context, status int, body []byte) {
+	c.Header("Cache-Control", "no-store")
+	c.Header("X-Content-Type-Options", "nosniff")
 	c.Data(status, contentJSON, body)
 }
 

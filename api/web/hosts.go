@@ -22,7 +22,7 @@ var UnknownHost = fault.Define("request.unknown_host", fault.Invalid)
 func CheckHost(hosts []string, anyHost ...string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if hosts != nil && !slices.Contains(anyHost, c.Request.URL.Path) &&
-			!slices.Contains(hosts, hostName(c.Request.Host)) {
+			!slices.Contains(hosts, HostName(c.Request.Host)) {
 			WriteError(c, UnknownHost.New("This server is not %q: it answers for the names in API_HOSTS.",
 				c.Request.Host))
 			return
@@ -31,8 +31,8 @@ func CheckHost(hosts []string, anyHost ...string) gin.HandlerFunc {
 	}
 }
 
-// hostName is the name in a Host header, in lower case and without port and brackets.
-func hostName(host string) string {
+// HostName is the name in a Host header, in lower case and without port and brackets.
+func HostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

@@ -5,12 +5,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -60,7 +63,7 @@ func Identify(log *slog.Logger) gin.HandlerFunc {
 		}
 		c.Header(requestKey, id)
 		l := log.With("request_id", id)
-		if agent := c.Param("agent_id"); agent != "" {
+		if agent := c.Param("agent_id"); agent != "" && len(agent) <= maxParam {
 			l = l.With("agent_id", agent)
 		}
 		c.Set(loggerKey, l)
@@ -75,14 +78,15 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 		start := time.Now()
 		m.inFlight.Inc()
 		defer m.inFlight.Dec()
-		span.NameRequest(c.Request.Context(), c.Request.Method, cmp.Or(c.FullPath(), "none"))
+		method := knownMethod(c.Request.Method)
+		span.NameRequest(c.Request.Context(), method, cmp.Or(c.FullPath(), "none"))
 		c.Next()
 		route, status, took := c.FullPath(), c.Writer.Status(), time.Since(start)
 		if route == "" {
 			route = "none"
 		}
-		m.requests.WithLabelValues(c.Request.Method, route, strconv.Itoa(status)).Inc()
-		m.seconds.WithLabelValues(c.Request.Method, route).Observe(took.Seconds())
+		m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
+		m.seconds.WithLabelValues(method, route).Observe(took.Seconds())
 		level := slog.LevelInfo
 		switch {
 		case status >= 500:
@@ -96,7 +100,7 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 			return
 		}
 		attrs := []slog.Attr{
-			slog.String("method", c.Request.Method), slog.String("route", route), slog.Int("status", status),
+			slog.String("method", method), slog.String("route", route), slog.Int("status", status),
 			slog.Duration("took", took), slog.String("address", c.ClientIP()),
 		}
 		if p := PrincipalFrom(ctx); p.ClientID != "" {
@@ -108,6 +112,18 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 			attrs = append(attrs, slog.String("code", code))
 		}
 		log.LogAttrs(ctx, level, "request", attrs...)
+	}
+}
+
+// knownMethod is the method of a request as metrics, traces and logs name it. A caller may
+// invent methods without end, and each would be a series of its own.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
+		return method
+	default:
+		return "other"
 	}
 }
 
@@ -177,6 +193,10 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			defer cancel()
 			c.Request = c.Request.WithContext(ctx)
 		}
+		if err := checkAddress(c); err != nil {
+			WriteError(c, err)
+			return
+		}
 		p, body, err := r.receive(c, a)
 		if err != nil {
 			a.recordRefusal(c, r, p, body, err)
@@ -184,7 +204,10 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			return
 		}
 		c.Request = c.Request.WithContext(withCaller(ctx, c, p))
-		if err := r.checkStrict(c, p, body); err != nil {
+		if err = r.checkStrict(c, p, body); err == nil {
+			err = a.checkClient(c, r, p)
+		}
+		if err != nil {
 			WriteError(c, err)
 			return
 		}
@@ -205,6 +228,41 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 		if err != nil {
 			WriteError(c, err)
 		}
+	}
+}
+
+// maxParam is the length in bytes of a part of a path, which is more than any id has.
+const maxParam = 512
+
+// checkAddress refuses a path and a query with what Postgres cannot hold, and a path with a
+// part that is too long to be an id, before anything is looked up by them and anything of them
+// is kept. Fails with request.invalid.
+func checkAddress(c *gin.Context) error {
+	p := &problems{}
+	for _, param := range c.Params {
+		if len(param.Value) > maxParam {
+			p.add(param.Key, fmt.Sprintf("Longer than maximum length %d.", maxParam))
+		}
+		p.checkStorable(param.Key, param.Value)
+	}
+	query := c.Request.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		for _, value := range query[name] {
+			p.checkStorable(name, value)
+		}
+	}
+	if len(p.order) == 0 {
+		return nil
+	}
+	return InvalidRequest.New("Validation failed: %s: %s", p.order[0], p.byField[p.order[0]][0]).With("details", p.byField)
+}
+
+// checkStorable adds what Postgres cannot hold as a text.
+func (p *problems) checkStorable(field, text string) {
+	if strings.IndexByte(text, 0) >= 0 {
+		p.add(field, errNUL.Error())
+	} else if !utf8.ValidString(text) {
+		p.add(field, errNotString.Error())
 	}
 }
 

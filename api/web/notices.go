@@ -7,6 +7,7 @@ import "spotkeeper/internal/postgres/views"
 type NoticeAnswer struct {
 	Kind        string     `json:"kind" enum:"rebalance-recommendation termination-notice"`
 	Door        string     `json:"door" enum:"http eventbridge describe sweep" doc:"how it arrived first"`
+	Action      string     `json:"action" enum:"terminate stop hibernate unknown" doc:"what AWS does with the instance of a termination notice"`
 	Arrivals    int        `json:"arrivals" doc:"how often it arrived"`
 	ArrivedAt   ExactTime  `json:"arrived_at"`
 	ReceivedAt  ExactTime  `json:"received_at" doc:"when it was durable"`
@@ -23,6 +24,7 @@ func NewNoticeAnswer(x views.NoticeView) NoticeAnswer {
 	return NoticeAnswer{
 		Kind:        x.Kind,
 		Door:        x.Door,
+		Action:      ChooseWord(x.Action == "", "unknown", x.Action),
 		Arrivals:    x.Arrivals,
 		ArrivedAt:   ExactTime{Time: x.ArrivedAt},
 		ReceivedAt:  ExactTime{Time: x.ReceivedAt},

@@ -34,12 +34,18 @@ var special = map[reflect.Type]struct{ in, out object }{
 		"description": "RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given",
 	},
 		object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[NoticeAction](): {object{
+		"type":        "string",
+		"description": "terminate, stop or hibernate, as the metadata service says; what cannot be read counts as not given",
+	}, object{"type": "string"}},
 	reflect.TypeFor[Text](): {object{
 		"type":        "string",
 		"description": "a number is taken as well",
 	}, object{"type": "string"}},
 	reflect.TypeFor[json.RawMessage](): {anything(), anything()},
 	reflect.TypeFor[Cursor]():          {object{"type": "string"}, object{"type": "string"}},
+	reflect.TypeFor[Moment](): {object{"type": "string", "examples": []any{"2026-11-30", "2026-11-30T08:00:00Z"}},
+		object{"type": "string", "format": "date-time"}},
 }
 
 // anything is any JSON value, null included. It names no type: generators of clients

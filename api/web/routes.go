@@ -33,9 +33,10 @@ type Route struct {
 	// Scope is what a tenant's credential needs; empty: read for a GET, else operate.
 	Scope credentials.Scope
 	// Role is the least role of an operator who may call it; empty: see LeastRole.
-	Role operators.Role
-	Own  bool // an agent's own credential may call it: for the reports of one agent on one instance
-	Old  bool // the deployed agents call it, although its class is not Agent
+	Role     operators.Role
+	Own      bool // an agent's own credential may call it: for the reports of one agent on one instance
+	Old      bool // the deployed agents call it, although its class is not Agent
+	Recorded bool // a GET whose every read is recorded with its reader: it is shared with no other
 	// Urgent says that it is never answered with 429: an instance has two minutes.
 	Urgent   bool
 	Counted  RequestClass // empty: by its class and method

@@ -20,8 +20,27 @@ import (
 	"spotkeeper/internal/postgres/accounts"
 )
 
-// cookieName is the cookie of a session.
+// cookieName is the cookie of a session, before CookieNameFor.
 const cookieName = "spotkeeper_session"
+
+// hostPrefix has browsers take a cookie from this host alone, for all of its paths, and over
+// TLS. Without it a page of a sibling domain could put a session of its own into a browser
+// (RFC 6265bis, section 4.1.3.2).
+const hostPrefix = "__Host-"
+
+// CookieNameFor is the name that a cookie has in a request and its answer: with hostPrefix
+// where the browser uses TLS, and there under no other name.
+func CookieNameFor(r *http.Request, name string) string {
+	if usesTLS(r) {
+		return hostPrefix + name
+	}
+	return name
+}
+
+// usesTLS says whether the browser uses TLS, to this server or to the proxy before it.
+func usesTLS(r *http.Request) bool {
+	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
 
 // sessionLength is how long a login is good for. It is not prolonged: people log in
 // once a working day.
@@ -147,7 +166,7 @@ func (s *Sessions) sign(secret []byte, n Session, payload []byte) ([]byte, error
 // Read is the session of a request; nil when there is no good one. It fails only
 // when it cannot be known whether the session is good.
 func (s *Sessions) Read(r *http.Request) (*Session, error) {
-	cookie, err := r.Cookie(cookieName)
+	cookie, err := r.Cookie(CookieNameFor(r, cookieName))
 	if s == nil || err != nil {
 		return nil, nil //nolint:nilerr // no cookie is no session
 	}
@@ -261,12 +280,11 @@ func fromOurPage(r *http.Request) error {
 	return nil
 }
 
-// SessionCookie carries a session, or with an empty value takes it away. Secure is set
-// when the browser uses TLS, to this server or to the proxy before it.
+// SessionCookie carries a session, or with an empty value takes it away.
 func SessionCookie(r *http.Request, value string, expires time.Time) *http.Cookie {
 	c := &http.Cookie{ //nolint:gosec // Secure where there is TLS: on loopback there may be none
-		Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Expires: expires,
-		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+		Name: CookieNameFor(r, cookieName), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Expires: expires, Secure: usesTLS(r),
 	}
 	if value == "" {
 		c.MaxAge = -1

@@ -30,9 +30,9 @@ type readings = flight.Group[question, *reading]
 
 // IsShared says whether callers may share an answer of the route: it only reads,
 // and it is not a message to one agent, as commands are that are leased when they
-// are fetched.
+// are fetched, nor a read that is recorded with its reader.
 func (r Route) IsShared() bool {
-	return r.Method == http.MethodGet && r.Endpoint.raw == nil && r.Event == "" && (r.Auth == Client || r.Auth == Admin)
+	return r.Method == http.MethodGet && r.Endpoint.raw == nil && r.Event == "" && !r.Recorded && (r.Auth == Client || r.Auth == Admin)
 }
 
 // serveShared answers a read together with all who ask the same.
@@ -59,6 +59,6 @@ func (r Route) serveShared(c *gin.Context, g *readings) error {
 		c.Header(nextHeader, got.next)
 		c.Header(linkHeader, got.link)
 	}
-	c.Data(got.status, contentJSON, got.body)
+	writeEncoded(c, got.status, got.body)
 	return nil
 }

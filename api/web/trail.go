@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -114,24 +115,36 @@ func auditedBody(body []byte) json.RawMessage {
 	if len(body) == 0 || len(body) > maxAuditedBody || !json.Valid(body) {
 		return nil
 	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil {
-		return storable(body)
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return nil
 	}
-	hidden := false
-	for name := range members {
-		if isSecret(name) {
-			members[name], hidden = json.RawMessage(`"***"`), true
-		}
-	}
-	if !hidden {
-		return storable(body)
-	}
-	body, err := json.Marshal(members)
+	body, err := json.Marshal(hideSecrets(v))
 	if err != nil {
 		return nil
 	}
 	return storable(body)
+}
+
+// hideSecrets replaces what may be a secret, wherever it is in a body.
+func hideSecrets(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for n := range v {
+			v[n] = hideSecrets(v[n])
+		}
+	case map[string]any:
+		for name := range v {
+			if isSecret(name) {
+				v[name] = "***"
+			} else {
+				v[name] = hideSecrets(v[name])
+			}
+		}
+	}
+	return v
 }
 
 // isSecret says whether a member of a body may hold a secret.

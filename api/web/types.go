@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
 )
 
 // Bool is a boolean as deployed programs send it: true, false, 1 or 0. It is
@@ -58,7 +59,7 @@ func (t *Time) UnmarshalText(data []byte) error {
 	text = strings.TrimSuffix(strings.ToUpper(text), " UTC")
 	for _, layout := range layouts {
 		at, err := time.Parse(layout, text)
-		// Postgres and Go both end somewhere; no machine of a fleet lives outside this.
+		// Postgres and Go both end somewhere; no machine of a fleet has a time outside this.
 		if err == nil && at.Year() >= 1970 && at.Year() < 2200 {
 			t.Time = at.UTC()
 			return nil
@@ -92,6 +93,27 @@ func (t *Time) OrZero() time.Time {
 	return t.Time
 }
 
+// Moment is a bound of a span of time in a query: a moment in RFC 3339, or a day, which is its
+// first moment in UTC.
+type Moment struct{ time.Time }
+
+//nolint:staticcheck // a sentence of a page
+var errNotMoment = errors.New("Not a day such as 2026-11-30, nor a moment such as 2026-11-30T08:00:00Z.")
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Moment) UnmarshalText(data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if at, err := time.Parse(layout, string(data)); err == nil {
+			m.Time = at.UTC()
+			return nil
+		}
+	}
+	return errNotMoment
+}
+
 // NoticeTime is a moment in a notice. A notice is never lost for the form of one
 // field: a number is Unix seconds or milliseconds, and what cannot be read, or is
 // empty, counts as not given.
@@ -119,6 +141,19 @@ func (t *NoticeTime) OrZero() time.Time {
 		return time.Time{}
 	}
 	return t.Time.Time
+}
+
+// NoticeAction is what AWS does with an instance, in a notice. A word that is not known, and any other
+// value, counts as not given.
+type NoticeAction interruption.Action
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (a *NoticeAction) UnmarshalJSON(data []byte) error {
+	var word string
+	if json.Unmarshal(data, &word) == nil {
+		*a = NoticeAction(interruption.ActionOf(word))
+	}
+	return nil
 }
 
 // TimeOf wraps a time for an answer.

@@ -66,7 +66,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 	if a.Config.API.MetricsListen != "" {
 		g.Go(func() error {
 			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil), nil,
-				a.apiPages(), nil)
+				onlyLocalNames(a.Config.API.MetricsListen, a.apiPages()), nil)
 		})
 	}
 	g.Go(func() error { return feed.Run(ctx) })
@@ -79,46 +79,72 @@ func (a *App) RunAPI(ctx context.Context) error {
 	return nil
 }
 
+// parts are what several resources of the API share.
+type parts struct {
+	keys       sealing.Keys
+	tokens     *accounts.Credentials
+	views      *views.Views
+	notices    noticeCounts
+	commands   *postgres.Commands
+	models     *models.Models
+	joiner     *agents.Joiner
+	registered *agents.Agents
+	pauses     *control.Pauses
+	operations *control.Operations
+	events     *pages.Events
+	open       bool // callers without a token are operators
+}
+
+func (a *App) newParts(operators int) (*parts, error) {
+	keys, err := a.Config.Secrets.SealingKeys()
+	if err != nil {
+		return nil, err
+	}
+	joiner, err := a.joiner()
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{
+		keys:     keys,
+		tokens:   &accounts.Credentials{DB: a.DB},
+		views:    &views.Views{DB: a.DB},
+		notices:  noticeCounts{&postgres.Notices{DB: a.DB}, a.doors},
+		commands: &postgres.Commands{DB: a.DB},
+		models:   &models.Models{DB: a.DB},
+		joiner:   joiner,
+		events:   &pages.Events{Feed: pages.NewFeed(&views.Changes{DB: a.DB}, a.Log)},
+		open:     operators == 0 && !a.Config.OIDC.IsConfigured() && a.Config.API.Loopback(),
+		pauses: &control.Pauses{
+			Store:  &decisions.Pauses{DB: a.DB},
+			Shares: &agentstore.Preferences{DB: a.DB},
+			Now:    time.Now,
+		},
+	}
+	p.registered = &agents.Agents{
+		Store:       &agentstore.Agents{DB: a.DB},
+		Credentials: p.tokens,
+		Workflows:   a.Workflows,
+		Joiner:      joiner,
+	}
+	p.operations = &control.Operations{
+		Views:     p.views,
+		Evidence:  p.views,
+		Roles:     &postgres.Roles{DB: a.DB},
+		Workflows: a.Workflows,
+	}
+	return p, nil
+}
+
 // handler builds the whole HTTP surface.
 func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	operators, err := a.Config.API.Operators()
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := a.Config.Secrets.SealingKeys()
+	p, err := a.newParts(len(operators))
 	if err != nil {
 		return nil, nil, err
 	}
-	clients := accounts.NewClientsWith(a.DB, keys)
-	sinks, err := a.sinks()
-	if err != nil {
-		return nil, nil, err
-	}
-	tokens := &accounts.Credentials{DB: a.DB}
-	reader := &views.Views{DB: a.DB}
-	notices, commands := noticeCounts{&postgres.Notices{DB: a.DB}, a.doors}, &postgres.Commands{DB: a.DB}
-	modelStore := &models.Models{DB: a.DB}
-	preferences := &agentstore.Preferences{DB: a.DB}
-	feed := pages.NewFeed(&views.Changes{DB: a.DB}, a.Log)
-	joiner, err := a.joiner()
-	if err != nil {
-		return nil, nil, err
-	}
-	registered := &agents.Agents{
-		Store:       &agentstore.Agents{DB: a.DB},
-		Credentials: tokens,
-		Workflows:   a.Workflows,
-		Joiner:      joiner,
-	}
-	pauses := &control.Pauses{Store: &decisions.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
-	operations := &control.Operations{
-		Views:     reader,
-		Evidence:  reader,
-		Roles:     &postgres.Roles{DB: a.DB},
-		Workflows: a.Workflows,
-	}
-	events := &pages.Events{Feed: feed}
-	open := len(operators) == 0 && !a.Config.OIDC.IsConfigured() && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log:             a.Log,
 		Metrics:         a.Metrics,
@@ -126,95 +152,132 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		CORSOrigins:     a.Config.API.CORSOrigins,
 		TrustedProxies:  a.Config.API.TrustedProxies,
 		Web:             a.web(),
-		Tokens:          tokens,
+		Tokens:          p.tokens,
 		Operators:       operators,
-		OpenToOperators: open,
-		SignIn:          a.signIn(keys),
-		SessionKeys:     keys.Secrets(),
+		OpenToOperators: p.open,
+		SignIn:          a.signIn(p.keys),
+		SessionKeys:     p.keys.Secrets(),
 		Sessions:        &accounts.Sessions{DB: a.DB},
 		Audit:           &audit.Log{DB: a.DB},
 		Probes:          a.probes(),
-		Agents:          registered,
-		Commands: &agents.Commands{
-			Store:     commands,
-			Reports:   &postgres.SwitchReports{DB: a.DB},
-			Workflows: a.Workflows,
-		},
-		Decisions: &agents.Decisions{
-			Store:     &decisions.Decisions{DB: a.DB},
-			Settings:  &agentstore.Agents{DB: a.DB},
-			Types:     &agentstore.Requirements{DB: a.DB},
-			Pools:     reader,
-			Commands:  commands,
-			Notices:   notices,
-			Workflows: a.Workflows,
-			EngineFor: a.engines.serving.EngineFor,
-		},
-		Pricing: &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: registered},
-		Replicas: &agents.Replicas{
-			Now:           time.Now,
-			Views:         reader,
-			Store:         &postgres.Roles{DB: a.DB},
-			Sync:          &agentstore.Syncs{DB: a.DB},
-			Notices:       notices,
-			Aftercare:     a.aftercare,
-			Lock:          &promotionLock{&postgres.Launches{DB: a.DB}, a.Fleet},
-			Workflows:     a.Workflows,
-			NoticeWait:    a.Config.API.NoticeWait,
-			RebalanceHold: a.Config.API.RebalanceHold,
-		},
-		Operations:  operations,
-		Events:      events,
-		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
-		Credentials: &control.Credentials{Store: tokens},
-		Logins:      &control.OperatorSessions{Store: &accounts.Sessions{DB: a.DB}, Now: time.Now},
-		Payloads:    &control.Payloads{Codec: a.codec, UI: a.Config.Temporal.UI},
-		Limits:      &control.Limits{Store: &accounts.Quotas{DB: a.DB}},
-		Rates:       web.DefaultRates(),
-		Quotas:      &accounts.Quotas{DB: a.DB},
-		Accounts: &control.Accounts{
-			Store:     clients,
-			Views:     reader,
-			Workflows: a.Workflows,
-			Launcher:  agent.Launcher(a.Config.API.Launcher),
-		},
-		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
-		Requirements:   &control.Requirements{Store: &agentstore.Requirements{DB: a.DB}},
-		Preflight:      &control.Preflight{Store: &sweeps.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()},
-		LeftOvers:      &control.LeftOvers{Store: &sweeps.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
-		ClientAccounts: &control.ClientAccounts{Store: &accounts.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
-		Adoptions:      &control.Adoptions{Store: &agentstore.Adoptions{DB: a.DB}},
-		JoinRules:      &control.JoinRules{Store: &accounts.Joins{DB: a.DB}},
-
-		ClientPages:   &pages.ClientPages{Views: reader, Now: time.Now},
-		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
-		AdminPages:    &pages.AdminPages{Views: reader, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
-		Notifications: &pages.Notifications{Store: &notifications.Notifications{DB: a.DB}},
-		Sinks: &control.Sinks{
-			Store:   sinks,
-			Sender:  webhook.New(a.Config.Webhooks.Allowed),
-			Allowed: a.Config.Webhooks.Allowed,
-		},
-		Models: &control.Models{
-			Store:     modelStore,
-			Files:     a.engines.files,
-			Off:       a.engines.loader.Off,
-			Workflows: a.Workflows,
-			Log:       a.Log,
-		},
-		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
-		Workers:       &control.Workers{Workflows: a.Workflows},
-		Schedules:     &control.Schedules{Runs: &housekeeping.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
-		Pauses:        pauses,
-		PoolBlocks:    &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: a.DB}, Now: time.Now},
-		Fleet:         &control.Fleet{Pauses: pauses, Operations: operations, Audit: &audit.Log{DB: a.DB}},
-		Console:       &pages.Console{Views: reader, Events: events, About: a.about(open), Now: time.Now},
+		Rates:           web.DefaultRates(),
+		Quotas:          &accounts.Quotas{DB: a.DB},
+	}
+	a.addAgents(&deps, p)
+	a.addFleet(&deps, p)
+	a.addModels(&deps, p)
+	a.addPages(&deps, p)
+	if err := a.addAccounts(&deps, p); err != nil {
+		return nil, nil, err
 	}
 	h, err := rest.New(deps)
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.tracing.Handler(h), feed, nil
+	return a.tracing.Handler(h), p.events.Feed, nil
+}
+
+// addAgents adds what machines call.
+func (a *App) addAgents(d *rest.Deps, p *parts) {
+	d.Agents = p.registered
+	d.Commands = &agents.Commands{
+		Store:     p.commands,
+		Reports:   &postgres.SwitchReports{DB: a.DB},
+		Workflows: a.Workflows,
+	}
+	d.Decisions = &agents.Decisions{
+		Store:     &decisions.Decisions{DB: a.DB},
+		Settings:  &agentstore.Agents{DB: a.DB},
+		Types:     &agentstore.Requirements{DB: a.DB},
+		Pools:     p.views,
+		Commands:  p.commands,
+		Notices:   p.notices,
+		Workflows: a.Workflows,
+		EngineFor: a.engines.serving.EngineFor,
+	}
+	d.Pricing = &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: p.registered}
+	d.Replicas = &agents.Replicas{
+		Now:           time.Now,
+		Views:         p.views,
+		Store:         &postgres.Roles{DB: a.DB},
+		Sync:          &agentstore.Syncs{DB: a.DB},
+		Notices:       p.notices,
+		Aftercare:     a.aftercare,
+		Lock:          &promotionLock{&postgres.Launches{DB: a.DB}, a.Fleet},
+		Workflows:     a.Workflows,
+		NoticeWait:    a.Config.API.NoticeWait,
+		RebalanceHold: a.Config.API.RebalanceHold,
+	}
+}
+
+// addAccounts adds the clients, their accounts, tokens, limits and webhooks.
+func (a *App) addAccounts(d *rest.Deps, p *parts) error {
+	sinks, err := a.sinks()
+	if err != nil {
+		return err
+	}
+	d.Accounts = &control.Accounts{
+		Store:     accounts.NewClientsWith(a.DB, p.keys),
+		Views:     p.views,
+		Workflows: a.Workflows,
+		Launcher:  agent.Launcher(a.Config.API.Launcher),
+	}
+	d.ClientAccounts = &control.ClientAccounts{Store: &accounts.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()}
+	d.Credentials = &control.Credentials{Store: p.tokens}
+	d.Logins = &control.OperatorSessions{Store: &accounts.Sessions{DB: a.DB}, Now: time.Now}
+	d.JoinRules = &control.JoinRules{Store: &accounts.Joins{DB: a.DB}}
+	d.Limits = &control.Limits{Store: &accounts.Quotas{DB: a.DB}}
+	d.Payloads = &control.Payloads{Codec: a.codec, UI: a.Config.Temporal.UI}
+	d.Sinks = &control.Sinks{
+		Store:   sinks,
+		Sender:  webhook.New(a.Config.Webhooks.Allowed),
+		Allowed: a.Config.Webhooks.Allowed,
+	}
+	return nil
+}
+
+// addFleet adds what people change about agents, instances, operations and jobs.
+func (a *App) addFleet(d *rest.Deps, p *parts) {
+	d.Operations = p.operations
+	d.Settings = &control.Settings{Views: p.views, Store: &agentstore.Preferences{DB: a.DB}, Workflows: a.Workflows}
+	d.Switches = &control.Switches{Views: p.views, Commands: p.commands, Workflows: a.Workflows}
+	d.Requirements = &control.Requirements{Store: &agentstore.Requirements{DB: a.DB}}
+	d.Preflight = &control.Preflight{Store: &sweeps.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()}
+	d.LeftOvers = &control.LeftOvers{Store: &sweeps.LeftOvers{DB: a.DB}, Workflows: a.Workflows}
+	d.Adoptions = &control.Adoptions{Store: &agentstore.Adoptions{DB: a.DB}}
+	d.Pauses = p.pauses
+	d.PoolBlocks = &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: a.DB}, Now: time.Now}
+	d.Approvals = &control.Approvals{
+		Store: &decisions.Approvals{DB: a.DB},
+		Rules: &decisions.MoveRules{DB: a.DB},
+		Links: a.links(),
+		Now:   time.Now,
+	}
+	d.Fleet = &control.Fleet{Pauses: p.pauses, Operations: p.operations, Audit: &audit.Log{DB: a.DB}}
+	d.Workers = &control.Workers{Workflows: a.Workflows}
+	d.Schedules = &control.Schedules{Runs: &housekeeping.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now}
+}
+
+// addModels adds uploads of models and engines, and their rollouts.
+func (a *App) addModels(d *rest.Deps, p *parts) {
+	d.Models = &control.Models{
+		Store:     p.models,
+		Files:     a.engines.files,
+		Off:       a.engines.loader.Off,
+		Workflows: a.Workflows,
+		Log:       a.Log,
+	}
+	d.ModelRollouts = &control.ModelRollouts{Store: &models.Rollouts{Models: *p.models}, Workflows: a.Workflows}
+}
+
+// addPages adds what pages read.
+func (a *App) addPages(d *rest.Deps, p *parts) {
+	d.Events = p.events
+	d.ClientPages = &pages.ClientPages{Views: p.views, Now: time.Now}
+	d.InstancePages = &pages.InstancePages{Views: p.views, Now: time.Now}
+	d.AdminPages = &pages.AdminPages{Views: p.views, Database: a.DB, Engine: a.engineStatus, Now: time.Now}
+	d.Notifications = &pages.Notifications{Store: &notifications.Notifications{DB: a.DB}}
+	d.Console = &pages.Console{Views: p.views, Events: p.events, About: a.about(p.open), Now: time.Now}
 }
 
 // apiPages are what operators of the deployment see of an api.

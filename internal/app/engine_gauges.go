@@ -8,9 +8,8 @@ import (
 	"spotkeeper/internal/serving"
 )
 
-// engineGauges says what this very process decides with. Unlike the other gauges
-// it differs from process to process, which is the point: during a swap, and when
-// one of them cannot load what the others serve.
+// engineGauges shows which engine this process decides with. Processes differ during a swap,
+// and when one of them cannot load the engine that the others serve.
 type engineGauges struct {
 	serving *serving.Serving
 	info    *prometheus.Desc

@@ -22,8 +22,8 @@ type engines struct {
 	trial   *serving.Trial // of a worker
 }
 
-// openEngines makes the engines of a process: of its own, or asked of others, which is
-// how a process has them that runs no uploaded code.
+// openEngines makes the engines of a process: its own, or, in a process that runs no uploaded
+// code, engines that ask a worker.
 func (a *App) openEngines(ctx context.Context, c config.Config, others *serving.Remote) (*engines, error) {
 	o := artifacts.Options{URL: c.Artifacts.URL, Region: c.AWS.Region, Endpoint: c.Artifacts.Endpoint}
 	if c.AWS.Simulated {

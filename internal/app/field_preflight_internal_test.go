@@ -1,6 +1,7 @@
 package app
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,10 +31,20 @@ func TestPreflightOfANewAgent(t *testing.T) {
 	require.Contains(t, run().Checks, preflight.Check{Name: "launch of spot/" + fieldType + ".us-east-1b", Result: preflight.OK})
 	require.Equal(t, []string{m.at}, f.list(`SELECT instance_id FROM launch_templates`), "it is kept")
 
+	require.NoError(t, f.sim.DenyByPolicy(t.Context(), simclient.Policy{Account: fieldAccount, Action: "DescribeInstanceStatus"}))
+	blind := run()
+	require.Equal(t, preflight.Failed, blind.Result)
+	at := slices.IndexFunc(blind.Checks, func(c preflight.Check) bool { return c.Result == preflight.Failed })
+	require.Equal(t, "state of instances", blind.Checks[at].Name)
+	require.Contains(t, blind.Checks[at].Detail, "UnauthorizedOperation")
+	require.Contains(t, blind.Checks[at].Repair, "ec2:DescribeInstanceStatus")
+	require.NoError(t, f.sim.DenyByPolicy(t.Context(), simclient.Policy{Account: fieldAccount, Gone: true}))
+	require.Contains(t, run().Checks, preflight.Check{Name: "state of instances", Result: preflight.OK})
+
 	forget()
 	f.fault(simclient.Fault{Action: "DescribeInstances", Code: "UnauthorizedOperation", Status: 403})
 	report := run()
-	require.Len(t, report.Checks, 1)
+	require.Len(t, report.Checks, 2)
 	require.Equal(t, preflight.Failed, report.Result)
 	require.Contains(t, report.Checks[0].Detail, "UnauthorizedOperation")
 	require.Contains(t, report.Checks[0].Repair, "ec2:DescribeInstances")

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,9 +29,13 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 		Store:  &awsevents.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount},
 		counts: a.doors,
 	}
+	seen := &awsevents.Queues{DB: a.DB, Worker: processName()}
 	var out []*intake.Intake
 	for _, address := range a.Config.Events.Queues {
 		out = append(out, &intake.Intake{
+			Note: func(ctx context.Context, state intake.QueueState) error {
+				return seen.Note(ctx, address, state)
+			},
 			MoveAhead: a.Config.Events.MoveAhead,
 			Queue:     intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address),
 			Store:     store,
@@ -73,17 +79,41 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return a.aftercare.Run(ctx) })
 }
 
-// groups are the Auto Scaling groups of clients' accounts.
-type groups struct{ *fleet.Provider }
+// processName names this process among others, as Temporal does.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return strconv.Itoa(os.Getpid()) + "@" + host
+}
+
+// groups are the Auto Scaling groups of clients' accounts. Before each call EC2 is asked
+// whether the instance has our tags: its row alone is not enough.
+type groups struct {
+	cloud interface {
+		RequireOurs(ctx context.Context, a fleet.Account, region, instanceID string) error
+		CompleteLifecycle(ctx context.Context, a fleet.Account, region string, action fleet.LifecycleAction, abandon bool) (bool, error)
+		KeepLifecycle(ctx context.Context, a fleet.Account, region string, action fleet.LifecycleAction) (bool, error)
+	}
+}
 
 // Complete implements the Groups of intake.Lifecycle.
 func (g groups) Complete(ctx context.Context, a intake.LifecycleAction, abandon bool) (bool, error) {
-	return g.CompleteLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a), abandon)
+	account := fleet.Account(a.Account)
+	if err := g.cloud.RequireOurs(ctx, account, a.Region, a.InstanceID); err != nil {
+		return false, err
+	}
+	return g.cloud.CompleteLifecycle(ctx, account, a.Region, lifecycleOf(a), abandon)
 }
 
 // KeepWaiting implements the Groups of intake.Lifecycle.
 func (g groups) KeepWaiting(ctx context.Context, a intake.LifecycleAction) (bool, error) {
-	return g.KeepLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a))
+	account := fleet.Account(a.Account)
+	if err := g.cloud.RequireOurs(ctx, account, a.Region, a.InstanceID); err != nil {
+		return false, err
+	}
+	return g.cloud.KeepLifecycle(ctx, account, a.Region, lifecycleOf(a))
 }
 
 func lifecycleOf(a intake.LifecycleAction) fleet.LifecycleAction {

@@ -73,7 +73,7 @@ func (m *ec2Market) PriceChanges(
 	return m.moves(ctx, region, fleet.SpotPriceQuery{InstanceTypes: instanceTypes, Since: since}, each)
 }
 
-// ProductPriceChanges is Moves for a type with a product.
+// ProductPriceChanges is PriceChanges for a type with a product.
 func (m *ec2Market) ProductPriceChanges(
 	ctx context.Context, p activities.ProductInRegion, since time.Time, each func([]activities.PriceChange) error,
 ) error {

@@ -27,8 +27,8 @@ func newAgentNames(store *agents.AgentNames) (*agentNames, error) {
 	return &agentNames{store: store, kept: kept}, err
 }
 
-// find returns the name of an agent, or "" when it cannot be read now: a name is worth
-// no failure and no long wait.
+// find returns the name of an agent, or "" when it cannot be read quickly. A missing name is
+// no failure.
 func (n *agentNames) find(ctx context.Context, agentID string) string {
 	if name, ok := n.kept.Get(agentID); ok {
 		return name

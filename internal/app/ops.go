@@ -3,10 +3,13 @@ package app
 import (
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"spotkeeper/api/web"
+	"spotkeeper/internal/config"
 	"spotkeeper/internal/door"
 )
 
@@ -26,4 +29,21 @@ func (a *App) opsPages() *http.ServeMux {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// onlyLocalNames has a listener on loopback answer requests for the names of loopback alone.
+// A web page can have its own name resolve to this machine, and its browser would then let it
+// read profiles and metrics. A listener that other machines reach is asked by any name.
+func onlyLocalNames(listen string, pages http.Handler) http.Handler {
+	if !config.IsLoopbackAddress(listen) {
+		return pages
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := web.HostName(r.Host)
+		if at, err := netip.ParseAddr(name); name != "localhost" && (err != nil || !at.IsLoopback()) {
+			http.Error(w, "This page is for localhost alone.", http.StatusMisdirectedRequest)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }

@@ -164,7 +164,7 @@ func (c *outcomeCounts) look(ctx context.Context) error {
 	return nil
 }
 
-// readUntil is how far a read came: one that was cut off goes on from its last row.
+// readUntil is how far a read came: one that was cut off continues from its last row.
 func readUntil[T any](until time.Time, rows []T, at func(T) time.Time) time.Time {
 	if len(rows) < metrics.MostOutcomes {
 		return until

@@ -16,6 +16,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/door"
+	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/decisions"
@@ -29,7 +30,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// How long a run of the delivery, and of the noting of templates, goes on looking,
+// How long a run of the delivery, and of the noting of templates, keeps looking,
 // which its schedule follows every minute, and how often it looks.
 const (
 	deliveryWatch  = 50 * time.Second
@@ -65,7 +66,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if a.Config.Worker.MetricsListen != "" { // first, so that a worker that waits says what for
 		g.Go(func() error {
 			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
-				a.workerPages(), nil)
+				onlyLocalNames(a.Config.Worker.MetricsListen, a.workerPages()), nil)
 		})
 	}
 	g.Go(func() error { return a.work(ctx) })
@@ -258,7 +259,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 	}
 	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
-		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
+		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Links: a.links(),
 			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
 		&activities.Instances{
@@ -311,6 +312,9 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			EngineFor: a.engines.serving.EngineFor,
 			ShadowFor: a.engines.serving.ShadowFor,
 			EngineOf:  a.engines.serving.EngineOf,
+			Approvals: &decisions.Approvals{DB: a.DB},
+			Breakers:  &decisions.Breakers{DB: a.DB},
+			Breaker:   engine.NewBreaker(a.Config.Worker.BreakerMoves),
 		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},

@@ -1,5 +1,5 @@
 // Package artifacts keeps uploaded files by their content: in a directory, or in
-// S3. A file lives under its owner, an upload, so that two uploads never share
+// S3. A file is kept under its owner, an upload, so that two uploads never share
 // one and removing either does not affect the other.
 package artifacts
 

@@ -101,8 +101,7 @@ const (
 	reportWithin = 3 * time.Second
 )
 
-// Run is the agent's life. It returns when ctx has ended and the notices in hand are
-// dealt with.
+// Run runs the agent until ctx ends, and then until the notices in hand are dealt with.
 func (a *Agent) Run(ctx context.Context) error {
 	unlock, err := lockState(a.s.StateDir)
 	if err != nil {
@@ -156,7 +155,7 @@ func (a *Agent) finish(cancel context.CancelFunc) {
 	}
 }
 
-// live identifies the instance and starts what needs to know it.
+// live identifies the instance, and then starts the parts that need its id.
 func (a *Agent) live(ctx context.Context) {
 	if !a.identify(ctx) {
 		return
@@ -214,7 +213,7 @@ func (a *Agent) nameItself(ctx context.Context, id imds.Identity) error {
 	return nil
 }
 
-// watch reads one path for as long as the agent lives.
+// watch reads one path until the agent ends.
 func (a *Agent) watch(ctx context.Context, path string, found func(imds.Answer), absent func()) {
 	if absent == nil {
 		absent = func() {}

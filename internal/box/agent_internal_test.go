@@ -135,6 +135,7 @@ func TestHibernationBeginsAtOnce(t *testing.T) {
 	b.eventually(b.allDone)
 	require.Equal(t, []string{"begin drain/10-stop", "end drain/10-stop"}, b.traces())
 	require.Equal(t, "hibernate", b.status().Notices[0].Action)
+	require.Equal(t, "hibernate", b.plane.Arrivals("/termination-imminent")[0].Body["action"])
 }
 
 func TestNoticeThatCannotBeRead(t *testing.T) {
@@ -282,7 +283,7 @@ func TestCommands(t *testing.T) {
 	require.NoError(t, ask("/drained", nil))
 	b.eventually(b.allDone)
 	require.Empty(t, b.plane.Arrivals("/termination-imminent"), "a rehearsal is not reported")
-	require.NoError(t, ask("/notice", Rehearsal{Seconds: 121, Report: true}))
+	require.NoError(t, ask("/notice", Rehearsal{Seconds: 120, Report: true}))
 	b.eventually(func() bool { return len(b.plane.Arrivals("/termination-imminent")) == 1 })
 	b.eventually(func() bool { return len(b.traces()) == 5 })
 	require.NoError(t, ask("/drained", nil))

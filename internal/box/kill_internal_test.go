@@ -3,6 +3,8 @@ package box
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,4 +79,74 @@ func TestStoppedMidHook(t *testing.T) {
 	require.NoError(t, os.WriteFile(b.dir+"/go", nil, 0o600))
 	require.NoError(t, again.Wait(), "it ended by itself")
 	require.Contains(t, b.traces(), "end drain/10-stop")
+}
+
+// TestChangesWhileDraining: the instance reboots, the agent is upgraded and comes back, or it gets
+// another name, in the middle of a drain. The drain hook runs again as a second attempt, and what
+// had ended does not.
+func TestChangesWhileDraining(t *testing.T) {
+	t.Parallel()
+	const first, second = "notice/10-tell", "drain/10-stop"
+	for name, c := range map[string]struct {
+		change  func(t *testing.T, b *box)
+		logical string // what the agent is registered as in the end
+	}{
+		"reboot": {change: func(*testing.T, *box) {}, logical: "web"},
+		"rename": {change: func(_ *testing.T, b *box) { b.s.AgentID = "api" }, logical: "api"},
+		"a later version and back": {logical: "web", change: func(t *testing.T, b *box) {
+			t.Helper()
+			files, err := filepath.Glob(filepath.Join(b.s.StateDir, "notices", "*.json"))
+			require.NoError(t, err)
+			require.Len(t, files, 1)
+			for _, file := range append(files, stateFile(b.s.StateDir)) {
+				content, err := os.ReadFile(file)
+				require.NoError(t, err)
+				later := strings.Replace(string(content), "{", `{"member_of_a_later_version":[1],`, 1)
+				require.NoError(t, os.WriteFile(file, []byte(later), 0o600))
+			}
+		}},
+		"the disk of a snapshot": {logical: "web", change: func(t *testing.T, b *box) {
+			t.Helper() // the registration is older than the notice
+			require.NoError(t, os.Remove(stateFile(b.s.StateDir)))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			b.hook(first, "")
+			b.hook(second, "echo $$ > "+b.dir+"/pid; echo $SPOTKEEPER_ATTEMPT > "+b.dir+"/attempt; while [ ! -e "+b.dir+
+				"/go ]; do sleep 0.02; done")
+			b.imds.Interrupt("terminate", time.Now().Add(2*time.Minute))
+			agent := b.start("")
+			b.eventually(func() bool { return len(b.traces()) == 3 && b.number("pid") > 0 })
+			require.NoError(t, agent.Process.Kill())
+			require.Error(t, agent.Wait())
+			require.NoError(t, syscall.Kill(b.number("pid"), syscall.SIGKILL))
+			c.change(t, b)
+
+			b.start("")
+			b.eventually(func() bool { return b.number("attempt") == 2 })
+			b.touch("go")
+			b.eventually(b.allDone)
+			require.Equal(t, []string{"begin " + first, "end " + first, "begin " + second, "begin " + second, "end " + second},
+				b.traces())
+			require.Equal(t, map[string]int{first: 0, second: 0}, b.reportedHooks())
+			registrations := b.plane.Arrivals("/register")
+			require.Equal(t, c.logical, registrations[len(registrations)-1].Body["logical_agent_id"])
+			require.Len(t, b.status().Notices, 1)
+		})
+	}
+}
+
+// number is what a hook has written into a file of the box's directory, 0 while there is none.
+func (b *box) number(name string) int {
+	content, err := os.ReadFile(filepath.Join(b.dir, name))
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -82,6 +84,26 @@ func TestAmazonMetadataMock(t *testing.T) {
 		require.Equal(t, "terminate", notice.Action)
 		require.WithinDuration(t, time.Now().Add(2*time.Minute), notice.Deadline, time.Minute)
 		require.Equal(t, []string{"begin drain/10-stop", "end drain/10-stop"}, b.traces())
+	})
+	for _, action := range []string{"stop", "hibernate"} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			b.s.IMDS.Endpoint = startMock(t, "spot", "-a", action)
+			b.run()
+			b.eventually(func() bool { return len(b.plane.Arrivals("/termination-imminent")) == 1 })
+			b.eventually(func() bool {
+				return slices.ContainsFunc(b.status().Notices, func(n spool.Notice) bool { return n.Action == action })
+			})
+		})
+	}
+	t.Run("maintenance", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t)
+		b.s.IMDS.Endpoint = startMock(t, "events", "-o", "instance-retirement")
+		b.run()
+		b.eventually(func() bool { return strings.Contains(b.status().Maintenance, "instance-retirement") })
+		require.Empty(t, b.plane.Arrivals("/termination-imminent"), "AWS has not begun to end it")
 	})
 	t.Run("quiet", func(t *testing.T) {
 		t.Parallel()

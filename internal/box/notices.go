@@ -93,27 +93,26 @@ func (a *Agent) take(n *spool.Notice) (began bool) {
 
 func sender(n *spool.Notice) string {
 	switch {
-	case n.Kind == spool.Drain:
-		return "operator"
 	case n.Rehearsal:
 		return "rehearsal"
+	case n.Asked:
+		return "operator"
 	}
 	return "AWS"
 }
 
 // isKnown is called with the lock held. An interruption that AWS words anew, with another
-// time, while the first one is still ahead is the same interruption. An order to drain while
-// a drain runs is that drain.
+// time, while the first one is still ahead is the same interruption. An order is refused while
+// one like it is not done. An order never stands for an interruption by AWS.
 func (a *Agent) isKnown(n *spool.Notice) bool {
 	if _, known := a.notices[n.ID]; known {
 		return true
 	}
 	for _, c := range a.notices {
-		if n.Kind == spool.Termination && c.n.Kind == n.Kind && c.n.Rehearsal == n.Rehearsal &&
-			time.Now().Before(c.end) && (!c.n.Rehearsal || !c.isDone()) {
-			return true
+		if c.n.Kind != n.Kind || c.n.Asked != n.Asked || c.n.Rehearsal != n.Rehearsal {
+			continue
 		}
-		if n.Kind == spool.Drain && c.n.Kind == spool.Drain && !c.isDone() {
+		if n.Asked && !c.isDone() || !n.Asked && n.Kind == spool.Termination && time.Now().Before(c.end) {
 			return true
 		}
 	}
@@ -134,7 +133,7 @@ func newCarried(n *spool.Notice, end time.Time) *carried {
 	return c
 }
 
-// resume goes on with the notices that an earlier process has left. Those of another
+// resume continues with the notices that an earlier process has left. Those of another
 // instance or of long ago are removed.
 func (a *Agent) resume() {
 	found, err := a.spool.Load()
@@ -251,7 +250,7 @@ func (a *Agent) reportOnce(ctx context.Context, c *carried) (controlplane.Outcom
 	if n.Kind == spool.Rebalance {
 		return controlplane.Outcome{}, a.plane.Rebalancing(ctx, agentID, n.InstanceID, n.DetectedAt)
 	}
-	out, err := a.plane.Terminating(ctx, agentID, n.InstanceID, n.Deadline, n.DetectedAt)
+	out, err := a.plane.Terminating(ctx, agentID, n.InstanceID, n.Deadline, n.DetectedAt, n.Action)
 	if err == nil {
 		a.reached("answered")
 	}

@@ -43,7 +43,7 @@ func (a *Agent) setReady() {
 }
 
 // probe asks the workload until it answers often enough in a row, then runs the hooks of
-// that event. Later it goes on asking, for the status alone.
+// that event. Later it keeps asking, for the status alone.
 func (a *Agent) probe(ctx context.Context) {
 	ready := a.readyNow()
 	if a.s.Ready.HTTP != "" {

@@ -97,7 +97,7 @@ func (a *Agent) askToRegister() {
 	}
 }
 
-// heartbeats says that the agent lives, at an interval with a little jitter, so that a
+// heartbeats reports that the agent runs, at an interval with a little jitter, so that a
 // fleet that was started together does not call together.
 func (a *Agent) heartbeats(ctx context.Context) {
 	for {

@@ -19,7 +19,7 @@ const (
 )
 
 // reportHooks reports how the hooks of a notice have ended, as each does, until all have
-// ended and are reported. ran is closed when no hook runs any more. A control plane that is
+// ended and are reported. ran is closed when the last hook has ended. A control plane that is
 // away is asked again; one that does not take results is left alone.
 func (a *Agent) reportHooks(ctx context.Context, c *carried, ran <-chan struct{}) {
 	pause, since, unknown := time.Second, time.Now(), 0

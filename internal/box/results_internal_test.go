@@ -2,6 +2,7 @@ package box
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -70,19 +71,54 @@ func TestControlPlaneWithoutResults(t *testing.T) {
 	require.Less(t, len(b.plane.Arrivals("/hook-results")), 10, "four tries at both ways to the api")
 }
 
-// TestRehearsalAgain: one that is over is no reason to refuse the next.
-func TestRehearsalAgain(t *testing.T) {
+// TestOrdersAgain: an order whose state is done is no reason to refuse the next one, also
+// within the same second. An interruption by AWS is dealt with beside an order that is not over.
+func TestOrdersAgain(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.hook("drain/10-stop", "")
-	b.run()
-	b.eventually(func() bool { return !b.status().LastBeat.IsZero() })
-	for n := range 2 {
-		var said string
-		require.NoError(t, AskAgent(t.Context(), b.s.Socket, "POST", "/notice", Rehearsal{Seconds: float64(100 + n)}, &said))
-		require.Contains(t, said, "see status")
-		b.eventually(func() bool { return len(b.status().Notices) == n+1 && b.allDone() })
+	for name, order := range map[string]struct {
+		path    string
+		in      any
+		reports int
+	}{
+		"rehearsals":       {path: "/notice", in: Rehearsal{Seconds: 120}},
+		"reported notices": {path: "/notice", in: Rehearsal{Seconds: 120, Report: true}, reports: 5},
+		"orders to drain":  {path: "/drain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			b.run()
+			b.eventually(func() bool { return !b.status().LastBeat.IsZero() })
+			var said string
+			for n := range 5 {
+				require.NoError(t, AskAgent(t.Context(), b.s.Socket, "POST", order.path, order.in, &said))
+				b.eventually(func() bool { return len(b.status().Notices) == n+1 && b.allDone() })
+			}
+			require.Len(t, b.plane.Arrivals("/termination-imminent"), order.reports)
+
+			release := filepath.Join(b.dir, "go")
+			b.hook("drain/10-stop", "while [ ! -e "+release+" ]; do sleep 0.02; done")
+			require.NoError(t, AskAgent(t.Context(), b.s.Socket, "POST", order.path, order.in, &said))
+			b.eventually(func() bool { return len(b.traces()) == 1 })
+			require.ErrorContains(t, AskAgent(t.Context(), b.s.Socket, "POST", order.path, order.in, &said), "under way already")
+			deadline := time.Now().Add(2 * time.Minute).UTC().Truncate(time.Second)
+			b.imds.Interrupt("terminate", deadline)
+			b.eventually(func() bool {
+				return len(b.plane.Arrivals("/termination-imminent")) == order.reports+reported(order.in)+1
+			})
+			require.NoError(t, os.WriteFile(release, nil, 0o600))
+			b.eventually(b.allDone)
+			arrivals := b.plane.Arrivals("/termination-imminent")
+			require.Equal(t, deadline.Format(time.RFC3339), arrivals[len(arrivals)-1].Body["termination_time"])
+			require.Len(t, b.status().Notices, 7)
+		})
 	}
-	require.Len(t, b.traces(), 4)
-	require.Empty(t, b.plane.Arrivals("/hook-results"), "a rehearsal is not reported")
+}
+
+// reported is 1 for an order that the control plane hears of.
+func reported(order any) int {
+	if r, ok := order.(Rehearsal); ok && r.Report {
+		return 1
+	}
+	return 0
 }

@@ -149,8 +149,9 @@ func (a *Agent) routes() http.Handler {
 	mux.HandleFunc("POST /drain", func(w http.ResponseWriter, _ *http.Request) {
 		now := time.Now()
 		n := &spool.Notice{
-			ID:         spool.NoticeID(spool.Drain, a.instanceID(), now),
+			ID:         spool.OrderID(spool.Drain, a.instanceID(), now),
 			Kind:       spool.Drain,
+			Asked:      true,
 			DetectedAt: now,
 			End:        now.Add(a.s.Hooks.Budget),
 		}
@@ -165,8 +166,9 @@ func (a *Agent) routes() http.Handler {
 		now := time.Now()
 		end := now.Add(time.Duration(in.Seconds * float64(time.Second)))
 		a.order(w, &spool.Notice{
-			ID:         spool.NoticeID(spool.Termination, a.instanceID(), end),
+			ID:         spool.OrderID(spool.Termination, a.instanceID(), now),
 			Kind:       spool.Termination,
+			Asked:      true,
 			Action:     "terminate",
 			Deadline:   end.UTC().Truncate(time.Second),
 			DetectedAt: now,

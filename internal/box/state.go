@@ -66,7 +66,7 @@ func loadState(dir string, log *slog.Logger) state {
 	return out
 }
 
-// saveState fails when the disk does. The agent goes on without it.
+// saveState fails when the disk does. The agent continues without it.
 func (a *Agent) saveState() {
 	a.mu.Lock()
 	content, err := json.Marshal(a.state)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,7 +15,7 @@ import (
 
 // owed is a decision that waits for a person.
 type owed struct {
-	Kind    string   `json:"kind"`    // left_over or rollout
+	Kind    string   `json:"kind"`    // left_over, rollout or move
 	ID      string   `json:"id"`      // what approve takes
 	Since   string   `json:"since"`   // RFC 3339 in UTC
 	What    string   `json:"what"`    // in one sentence
@@ -25,14 +26,15 @@ type owed struct {
 var (
 	leftOverChoices = []string{"end", "keep"}
 	rolloutChoices  = []string{"promote", "resume", "abort"}
+	moveChoices     = []string{"move", "stay"}
 )
 
 func (p *program) approve() *cobra.Command {
 	choices := map[string]*bool{}
-	c := p.command("approve [INSTANCE|SESSION]", "List the decisions that wait for a person, or make one", cobra.MaximumNArgs(1),
+	c := p.command("approve [INSTANCE|SESSION|MOVE]", "List the decisions that wait for a person, or make one", cobra.MaximumNArgs(1),
 		func(c *cobra.Command, api *client.ClientWithResponses, args []string) error {
 			var chosen []string
-			for _, name := range append(leftOverChoices, rolloutChoices...) {
+			for _, name := range slices.Concat(leftOverChoices, rolloutChoices, moveChoices) {
 				if *choices[name] {
 					chosen = append(chosen, name)
 				}
@@ -42,12 +44,16 @@ func (p *program) approve() *cobra.Command {
 				return p.listOwed(c, api)
 			case len(args) == 0 || len(chosen) != 1:
 				return errors.New("say what is decided and how: an instance with --end or --keep, " +
-					"a rollout's session with --promote, --resume or --abort")
+					"a rollout's session with --promote, --resume or --abort, a move with --move or --stay")
 			}
-			if err := decide(c.Context(), api, args[0], chosen[0]); err != nil {
+			note, err := decide(c.Context(), api, args[0], chosen[0])
+			if err != nil {
 				return err
 			}
 			c.Printf("%s: %s\n", args[0], chosen[0])
+			if note != "" {
+				c.Println(clean(note))
+			}
 			return nil
 		})
 	for name, help := range map[string]string{
@@ -56,6 +62,8 @@ func (p *program) approve() *cobra.Command {
 		"promote": "let a rollout go on to its next stage now",
 		"resume":  "let the clock of a paused rollout go on",
 		"abort":   "end a rollout and put back what was live before it",
+		"move":    "approve a voluntary move: it is made while it is still worth it",
+		"stay":    "reject a voluntary move: the agent stays",
 	} {
 		choices[name] = c.Flags().Bool(name, false, help)
 	}
@@ -78,8 +86,8 @@ func (p *program) listOwed(c *cobra.Command, api *client.ClientWithResponses) er
 // mostLooked is how many running terminations are looked through.
 const mostLooked = 2000
 
-// owed lists old instances that AWS has not taken, and rollouts that stand still. Rollouts
-// are the operators': a tenant's token lists none.
+// owed lists old instances that AWS has not taken, voluntary moves that a client's rules ask
+// about, and rollouts that stand still. Rollouts are the operators': a tenant's token lists none.
 func (p *program) owed(ctx context.Context, api *client.ClientWithResponses) ([]owed, error) {
 	ops, err := pages(mostLooked, func(limit *int, after *string) ([]client.OperationAnswer, *string, error) {
 		page, err := answer(api.ListOperationsWithResponse(ctx, &client.ListOperationsParams{
@@ -100,6 +108,11 @@ func (p *program) owed(ctx context.Context, api *client.ClientWithResponses) ([]
 			out = append(out, owed{"left_over", o.InstanceId, at(o.UpdatedAt), text(o.WaitsFor), leftOverChoices})
 		}
 	}
+	moves, err := p.pendingMoves(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, moves...)
 	if p.target.Client != "" {
 		return out, nil
 	}
@@ -119,9 +132,41 @@ func (p *program) owed(ctx context.Context, api *client.ClientWithResponses) ([]
 	return out, nil
 }
 
-func decide(ctx context.Context, api *client.ClientWithResponses, id, choice string) error {
-	var err error
+func (p *program) pendingMoves(ctx context.Context, api *client.ClientWithResponses) ([]owed, error) {
+	found, err := pages(mostLooked, func(limit *int, after *string) ([]client.ApprovalItem, *string, error) {
+		page, err := answer(api.ListApprovalsWithResponse(ctx, &client.ListApprovalsParams{
+			ClientId: given[string](p.target.Client), Limit: limit, After: after,
+			State: given[client.ListApprovalsParamsState]("pending")}))
+		if err != nil {
+			return nil, nil, err
+		}
+		return page.Approvals, page.Next, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]owed, 0, len(found))
+	for _, x := range found {
+		place := "on-demand"
+		if x.TargetPoolId != nil {
+			place = *x.TargetPoolId
+		}
+		out = append(out, owed{"move", x.Id, at(x.AskedAt), fmt.Sprintf("%s is to move from %s to %s, unanswered it stays at %s: %s",
+			x.AgentName, x.InstanceId, place, at(x.ExpiresAt), x.Reason), moveChoices})
+	}
+	return out, nil
+}
+
+// decide makes one decision. The note says what may keep an approved move from being made.
+func decide(ctx context.Context, api *client.ClientWithResponses, id, choice string) (note string, err error) {
 	switch choice {
+	case "move":
+		var out *client.ApprovalAnswer
+		if out, err = answer(api.ApproveMoveWithResponse(ctx, id)); err == nil {
+			note = text(out.Note)
+		}
+	case "stay":
+		_, err = answer(api.RejectMoveWithResponse(ctx, id))
 	case "promote":
 		_, err = answer(api.PromoteRolloutWithResponse(ctx, id))
 	case "resume":
@@ -131,7 +176,7 @@ func decide(ctx context.Context, api *client.ClientWithResponses, id, choice str
 	default:
 		err = decideLeftOver(ctx, api, id, client.LeftOverRequestAction(choice))
 	}
-	return err
+	return note, err
 }
 
 func decideLeftOver(ctx context.Context, api *client.ClientWithResponses, instance string, action client.LeftOverRequestAction) error {

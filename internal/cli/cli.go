@@ -65,7 +65,7 @@ func New() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("context", p.completeContexts)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkFormat(p.format) }
 	root.AddCommand(p.agents(), p.explain(), p.operations(), p.notices(), p.pools(), p.savings(), p.schedules(),
-		p.pauses(), p.pause(), p.resume(), p.move(), p.standby(), p.drill(), p.approve(), p.clients(), p.doctor(), p.tail(),
+		p.pauses(), p.pause(), p.resume(), p.move(), p.standby(), p.drill(), p.approve(), p.moveRules(), p.clients(), p.doctor(), p.tail(),
 		p.backup(), p.restore(),
 		p.contexts())
 	return root

@@ -32,8 +32,8 @@ func (p *program) contextsFile() (string, error) {
 	return filepath.Join(dir, "spotkeeper", "contexts.yaml"), nil
 }
 
-// loadContexts reads the contexts file. One that others may read holds tokens that
-// are no secrets any more, so it is refused.
+// loadContexts reads the contexts file. A file that other users may read is
+// refused, because its tokens are no longer secrets.
 func (p *program) loadContexts() (contexts, error) {
 	out := contexts{Contexts: map[string]target{}}
 	path, err := p.contextsFile()

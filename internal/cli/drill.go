@@ -18,13 +18,27 @@ import (
 // drill sends the notice that an agent would send, through the real path: the standby takes
 // over, and the old instance runs on because the notice does not come from AWS.
 func (p *program) drill() *cobra.Command {
-	old, yes := "keep", false
-	c := p.command("drill AGENT", "Rehearse a failover: a simulated notice for an agent that is marked for drills", cobra.ExactArgs(1),
+	old, yes, next, every := "keep", false, false, 30*24*time.Hour
+	c := p.command("drill [AGENT]", "Rehearse a failover: a simulated notice for an agent that is marked for drills", cobra.MaximumNArgs(1),
 		func(c *cobra.Command, api *client.ClientWithResponses, args []string) error {
-			if old != "keep" && old != "end" {
+			switch {
+			case old != "keep" && old != "end":
 				return fmt.Errorf("--old is keep or end, not %q", old)
+			case next == (len(args) == 1):
+				return errors.New("name an agent, or have one chosen with --next")
+			case next && !yes:
+				return errors.New("--next is for timers, which confirm nothing: it wants --yes")
 			}
-			agent, err := p.findAgent(c.Context(), api, args[0])
+			var agent *client.FleetAgent
+			var err error
+			if next {
+				if agent, err = p.nextDrill(c.Context(), api, every, time.Now()); errors.Is(err, errNothingDue) {
+					c.Println(err)
+					return nil
+				}
+			} else {
+				agent, err = p.findAgent(c.Context(), api, args[0])
+			}
 			if err != nil {
 				return err
 			}
@@ -45,6 +59,8 @@ func (p *program) drill() *cobra.Command {
 		})
 	c.Flags().StringVar(&old, "old", old, "what becomes of the instance that the notice is about: keep or end")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask for the agent's name first")
+	c.Flags().BoolVar(&next, "next", false, "choose the marked agent whose last failover is the longest ago, if one is due")
+	c.Flags().DurationVar(&every, "every", every, "with --next: a failover that is not older is enough")
 	c.ValidArgsFunction = p.completeAgents
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,13 +24,16 @@ type drilled struct {
 	wrote    []string // requests that changed something, with their bodies
 	outcome  string
 	asks     string
+	last     string // when the last failover began; empty: never
+	flying   bool   // the client has a failover in flight
+	opens    string // of the client's rules, in JSON
 }
 
 const termination = "termination/a-1/i-1"
 
 func rehearse(t *testing.T) *drilled {
 	t.Helper()
-	d := &drilled{outcome: "succeeded", asks: `"left_over"`}
+	d := &drilled{outcome: "succeeded", asks: `"left_over"`, opens: "null"}
 	d.fleet = strings.NewReplacer(`"operation":{"id":"switch/1","kind":"switch","phase":"launching"}`, `"operation":null`,
 		`"standby":null`, `"standby":{"id":"r-1","instance_id":"i-2","state":"ready"}`).Replace(fleetOfOne)
 	d.Server = httptest.NewServer(http.HandlerFunc(d.answer))
@@ -49,6 +53,14 @@ func (d *drilled) answer(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.EscapedPath() {
 	case "GET /api/fleet":
 		_, _ = fmt.Fprint(w, d.fleet)
+	case "GET /api/client/c-1/move-rules":
+		_, _ = fmt.Fprintf(w, `{"policies":{},"answer_minutes":60,"windows":[],"opens_at":%s}`, d.opens)
+	case "GET /api/operations":
+		found := ""
+		if r.URL.Query().Get("agent_id") != "" && d.last != "" || r.URL.Query().Get("state") == "running" && d.flying {
+			found = fmt.Sprintf(`{"id":"termination/x","kind":"termination","started_at":%q}`, d.last)
+		}
+		_, _ = fmt.Fprintf(w, `{"operations":[%s],"next":null}`, found)
 	case "POST /api/agents/a-1/termination-imminent":
 		_, _ = fmt.Fprintf(w, `{"success":true,"action":"replica_promoted","message":"","operation_id":%q}`, termination)
 	case "POST /api/client/instances/i-1/left-over":
@@ -160,6 +172,11 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 			{"session_id":"s-1","phase":"canary","percent":10,"paused":true,"stage_since":"2026-01-02T03:04:05Z","ended_at":null},
 			{"session_id":"s-2","phase":"shadow","percent":0,"paused":false,"stage_since":null,"ended_at":null},
 			{"session_id":"s-3","phase":"aborted","percent":0,"paused":true,"stage_since":null,"ended_at":"2026-01-02T03:04:05Z"}]}`,
+		"GET /api/approvals": `{"next":null,"approvals":[{"id":"q-1","agent_name":"web","instance_id":"i-1",
+			"target_pool_id":"m5.large.us-east-1b","asked_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-03T03:04:05Z",
+			"reason":"It is cheaper."}]}`,
+		"POST /api/approvals/q-1/approve":            `{"note":"The engine decided otherwise since it asked."}`,
+		"POST /api/approvals/q-1/reject":             `{"note":null}`,
 		"POST /api/client/instances/i-1/left-over":   `{}`,
 		"POST /api/admin/model-rollouts/s-1/promote": `{}`,
 		"POST /api/admin/model-rollouts/s-1/abort":   `{}`,
@@ -168,6 +185,8 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 	require.Equal(t, 0, list.code, list.err)
 	require.Equal(t, "SINCE                 KIND       ID   CHOICES                     WHAT\n"+
 		"2026-01-02 03:04:05Z  left_over  i-1  --end --keep                AWS has not taken i-1.\n"+
+		"2026-01-02 03:04:05Z  move       q-1  --move --stay               web is to move from i-1 to m5.large.us-east-1b, "+
+		"unanswered it stays at 2026-01-03 03:04:05Z: It is cheaper.\n"+
 		"2026-01-02 03:04:05Z  rollout    s-1  --promote --resume --abort  the rollout is paused in canary at 10 % of the agents\n", list.out)
 	require.Contains(t, a.asked[0], "state=running")
 
@@ -178,6 +197,8 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 	}
 	for path, args := range map[string][]string{
 		"POST /api/client/instances/i-1/left-over":   {"i-1", "--end"},
+		"POST /api/approvals/q-1/approve":            {"q-1", "--move"},
+		"POST /api/approvals/q-1/reject":             {"q-1", "--stay"},
 		"POST /api/admin/model-rollouts/s-1/promote": {"s-1", "--promote"},
 		"POST /api/admin/model-rollouts/s-1/abort":   {"s-1", "--abort"},
 	} {
@@ -185,6 +206,49 @@ func TestDecisionsThatWaitForAPerson(t *testing.T) {
 		require.Equal(t, 0, r.code, r.err)
 		require.Equal(t, path, a.asked[len(a.asked)-1])
 	}
+	noted := run(t, "", "approve", "q-1", "--move", "--server", a.URL, "--contexts", none)
+	require.Equal(t, "q-1: move\nThe engine decided otherwise since it asked.\n", noted.out)
 	refused := run(t, "", "approve", "s-1", "--resume", "--server", a.URL, "--contexts", none)
 	require.Equal(t, 1, refused.code)
+}
+
+// TestADrillByTheClock chooses what is due and not held back; a timer sees by the exit code that
+// something keeps drills from being made.
+func TestADrillByTheClock(t *testing.T) {
+	t.Parallel()
+	recently, longAgo := time.Now().Add(-29*24*time.Hour).Format(time.RFC3339), time.Now().Add(-31*24*time.Hour).Format(time.RFC3339)
+	for name, c := range map[string]struct {
+		change func(*drilled)
+		args   []string
+		code   int
+		said   string
+		drills bool
+	}{
+		"never had one":       {drills: true, said: "i-2 leads 0.345 s"},
+		"long ago":            {change: func(d *drilled) { d.last = longAgo }, drills: true},
+		"lately":              {change: func(d *drilled) { d.last = recently }, said: "no drill is due"},
+		"often":               {change: func(d *drilled) { d.last = recently }, args: []string{"--every", "168h"}, drills: true},
+		"another in flight":   {change: func(d *drilled) { d.last, d.flying = longAgo, true }, code: 1, said: "Acme has a failover in flight, termination/x"},
+		"outside of a window": {change: func(d *drilled) { d.opens = `"2026-01-02T03:04:05Z"` }, code: 1, said: "closed until 2026-01-02 03:04:05Z"},
+		"no standby": {change: func(d *drilled) { d.fleet = strings.Replace(d.fleet, `"state":"ready"`, `"state":"running"`, 1) },
+			code: 1, said: "due and held back: agent web has no standby"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := rehearse(t)
+			if c.change != nil {
+				c.change(d)
+			}
+			r := run(t, "", append([]string{"drill", "--next", "--yes", "--contexts", d.contexts}, c.args...)...)
+			require.Equal(t, c.code, r.code, r.err)
+			require.Contains(t, r.out+r.err, c.said)
+			require.Equal(t, c.drills, len(d.wrote) > 0, d.wrote)
+		})
+	}
+	d := rehearse(t)
+	for _, args := range [][]string{{"--next"}, {"--next", "--yes", "web"}, {"--yes"}} {
+		r := run(t, "", append([]string{"drill", "--contexts", d.contexts}, args...)...)
+		require.Equal(t, 1, r.code)
+	}
+	require.Empty(t, d.wrote)
 }

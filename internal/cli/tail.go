@@ -25,7 +25,7 @@ const (
 	reconnectMost  = 15 * time.Second
 )
 
-// tail prints events until it is stopped. After a lost connection it goes on from the
+// tail prints events until it is stopped. After a lost connection it continues from the
 // last event that it printed.
 func (p *program) tail() *cobra.Command {
 	var since string

@@ -56,6 +56,7 @@ type API struct {
 	MetricsListen  string        `env:"API_METRICS_LISTEN" envDefault:"127.0.0.1:9092" doc:"address of the api's /metrics, /ready with its reasons, and profiles; empty: none"`
 	MaxConns       int           `env:"API_MAX_CONNECTIONS" envDefault:"8192" doc:"open connections; at more of them the slowest makes room"`
 	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token or name:role=token separated by commas, the role being viewer, operator or admin (the default); without it and OIDC_ISSUER the api listens on loopback only"`
+	PublicURL      string        `env:"PUBLIC_URL" doc:"https address of the api as browsers reach it; webhooks that ask for an approval then have a link to answer by; for the worker too"`
 	CORSOrigins    []string      `env:"CORS_ORIGINS" doc:"origins that browsers may call from, separated by commas, as https://console.example.com"`
 	Hosts          []string      `env:"API_HOSTS" doc:"host names that requests may be for, separated by commas, besides localhost, 127.0.0.1 and [::1]; empty: on loopback those three only, elsewhere any; agents join by aws-iam under these names only"`
 	TrustedProxies []string      `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts"`
@@ -70,6 +71,7 @@ type API struct {
 type Worker struct {
 	MetricsListen string        `env:"WORKER_METRICS_LISTEN" envDefault:"127.0.0.1:9091" doc:"address of the worker's /metrics and /ready; empty: none"`
 	AgentTimeout  time.Duration `env:"AGENT_HEARTBEAT_TIMEOUT" envDefault:"120s" doc:"silence after which an agent counts as offline"`
+	BreakerMoves  int           `env:"MOVE_BREAKER" envDefault:"5" doc:"how many voluntary moves of a client that fail or meet no capacity within 30 minutes pause its moves for an hour, and four times as many of several clients those of all; 0: never"`
 	Schedules     bool          `env:"WORKER_SCHEDULES" envDefault:"true" doc:"reconcile the schedules at start"`
 	PriceBackfill time.Duration `env:"PRICE_BACKFILL" envDefault:"2160h" doc:"how far back spot prices of an instance type are read at first sight; EC2 knows 90 days"`
 
@@ -231,6 +233,15 @@ func (c Config) validate() error {
 				fmt.Errorf("CORS_ORIGINS names origins as https://console.example.com, not %q", origin))
 		}
 	}
+	if u, err := url.Parse(c.API.PublicURL); c.API.PublicURL != "" &&
+		(err != nil || !isSafeAddress(c.API.PublicURL) || u.RawQuery != "" || u.Fragment != "") {
+		problems = append(problems,
+			fmt.Errorf("PUBLIC_URL must be the https address of the api, as https://spotkeeper.example.com, not %q",
+				c.API.PublicURL))
+	}
+	if c.Worker.BreakerMoves < 0 || c.Worker.BreakerMoves > 1000 {
+		problems = append(problems, fmt.Errorf("MOVE_BREAKER must be between 0 and 1000, not %d", c.Worker.BreakerMoves))
+	}
 	if _, err := c.API.Operators(); err != nil {
 		problems = append(problems, err)
 	}
@@ -288,12 +299,13 @@ func decodeKey(variable, text string) ([]byte, error) {
 }
 
 // Loopback says whether the api can be reached from this machine only.
-func (a API) Loopback() bool {
-	host, _, err := net.SplitHostPort(a.Listen)
-	if err != nil {
-		return false
-	}
-	return isLoopback(host)
+func (a API) Loopback() bool { return IsLoopbackAddress(a.Listen) }
+
+// IsLoopbackAddress says whether what listens on an address (host:port) can be reached from
+// this machine only.
+func IsLoopbackAddress(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	return err == nil && isLoopback(host)
 }
 
 // OwnHosts are the names by which agents know this control plane. An agent signs the name

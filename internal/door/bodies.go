@@ -29,7 +29,7 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Caller is the sender of a body, as far as it is known while the body is read.
 type Caller struct {
-	Known   bool   // its header has been authenticated
+	Name    string // of the one that the header has authenticated; empty: it is not known
 	Address string // the client's, behind trusted proxies
 }
 
@@ -76,8 +76,8 @@ func takeFor(ctx context.Context, from Caller) func(n int64) bool {
 		return func(int64) bool { return true } // a handler without a door before it
 	}
 	spent, key, taken := held.door.unknown, AddressKey(from.Address), int64(0)
-	if from.Known {
-		spent = held.door.known
+	if from.Name != "" {
+		spent, key = held.door.known, from.Name
 	}
 	held.held = append(held.held, func() { spent.give(key, taken) })
 	return func(n int64) bool {
@@ -89,40 +89,36 @@ func takeFor(ctx context.Context, from Caller) func(n int64) bool {
 	}
 }
 
-// budget is a number of bytes that requests share.
+// budget is a number of bytes that requests share, of which each caller has a part at most.
 type budget struct {
-	most           int64
-	mostPerAddress int64 // 0: no limit of its own
+	most, mostPerCaller int64
 
-	mu        sync.Mutex
-	total     int64
-	byAddress map[string]int64
+	mu       sync.Mutex
+	total    int64
+	byCaller map[string]int64
 }
 
-func (b *budget) take(key string, n int64) bool {
+func newBudget(most, mostPerCaller int64) *budget {
+	return &budget{most: most, mostPerCaller: mostPerCaller, byCaller: map[string]int64{}}
+}
+
+func (b *budget) take(caller string, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.total+n > b.most || b.mostPerAddress > 0 && b.byAddress[key]+n > b.mostPerAddress {
+	if b.total+n > b.most || b.byCaller[caller]+n > b.mostPerCaller {
 		return false
 	}
 	b.total += n
-	if b.mostPerAddress > 0 {
-		if b.byAddress == nil {
-			b.byAddress = map[string]int64{}
-		}
-		b.byAddress[key] += n
-	}
+	b.byCaller[caller] += n
 	return true
 }
 
-func (b *budget) give(key string, n int64) {
+func (b *budget) give(caller string, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.total -= n
-	if b.mostPerAddress > 0 {
-		if b.byAddress[key] -= n; b.byAddress[key] <= 0 {
-			delete(b.byAddress, key)
-		}
+	if b.byCaller[caller] -= n; b.byCaller[caller] <= 0 {
+		delete(b.byCaller, caller)
 	}
 }
 

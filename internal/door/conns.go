@@ -22,22 +22,31 @@ const (
 // conns counts open connections. When there are too many, it closes the one that has
 // waited longest for the bytes of its client, then the one that has been idle longest,
 // then the one whose unknown caller has been answered longest. The request of a known
-// caller is not cut off, unless that caller has more connections than are kept for one.
+// caller is not cut off, unless that caller or its owner has more connections than are kept
+// for one.
 // So a client that sends or reads slowly makes room for those that do not.
 type conns struct {
 	most          int
 	mostPerCaller int // connections of one known caller that are not closed to make room
+	mostPerOwner  int // the same of all callers of one owner
 	refused       *prometheus.CounterVec
 
 	mu      sync.Mutex
 	open    int
-	kept    map[string]int        // connections in the phase answering, by caller
+	kept    map[keeper]int        // connections in the phase answering
 	waiting [answering]*list.List // of *conn, by phase, the longest wait first
 }
 
-func newConns(most, mostPerCaller int, refused *prometheus.CounterVec) *conns {
+// keeper is a caller or an owner, by its name: the two may have the same.
+type keeper struct {
+	isOwner bool
+	name    string
+}
+
+func newConns(limits Limits, refused *prometheus.CounterVec) *conns {
 	return &conns{
-		most: most, mostPerCaller: mostPerCaller, refused: refused, kept: map[string]int{},
+		most: limits.Conns, mostPerCaller: limits.PerCaller, mostPerOwner: limits.PerOwner,
+		refused: refused, kept: map[keeper]int{},
 		waiting: [answering]*list.List{receiving: list.New(), idle: list.New(), unproven: list.New()},
 	}
 }
@@ -46,11 +55,11 @@ func newConns(most, mostPerCaller int, refused *prometheus.CounterVec) *conns {
 type conn struct {
 	net.Conn
 
-	all    *conns
-	phase  phase
-	caller string        // counted in all.kept while the phase is answering
-	place  *list.Element // in all.waiting[phase]; nil while a known caller is answered, or closed
-	closed bool
+	all     *conns
+	phase   phase
+	keepers []keeper      // that count it in all.kept while the phase is answering
+	place   *list.Element // in all.waiting[phase]; nil while a known caller is answered, or closed
+	closed  bool
 }
 
 // Close implements net.Conn.
@@ -130,12 +139,12 @@ func (s *conns) leave(c *conn) {
 		s.waiting[c.phase].Remove(c.place)
 		c.place = nil
 	}
-	if c.caller != "" {
-		if s.kept[c.caller]--; s.kept[c.caller] == 0 {
-			delete(s.kept, c.caller)
+	for _, k := range c.keepers {
+		if s.kept[k]--; s.kept[k] == 0 {
+			delete(s.kept, k)
 		}
-		c.caller = ""
 	}
+	c.keepers = nil
 }
 
 func (s *conns) forget(c *conn) {
@@ -182,18 +191,20 @@ func (s *conns) served(c *conn) {
 
 // admit keeps the connection of a known caller until its next request, unless as many are
 // kept for that caller already.
-func (s *conns) admit(c *conn, caller string) {
+func (s *conns) admit(c *conn, caller, owner string) {
 	if c == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.closed || c.phase == answering || s.kept[caller] >= s.mostPerCaller {
+	its, all := keeper{name: caller}, keeper{isOwner: true, name: owner}
+	if c.closed || c.phase == answering || s.kept[its] >= s.mostPerCaller || s.kept[all] >= s.mostPerOwner {
 		return
 	}
 	s.wait(c, answering)
-	c.caller = caller
-	s.kept[caller]++
+	c.keepers = []keeper{its, all}
+	s.kept[its]++
+	s.kept[all]++
 }
 
 func (s *conns) count() int {

@@ -25,6 +25,7 @@ var (
 type Limits struct {
 	Conns       int           // open connections; 8192
 	PerCaller   int           // of them that one known caller keeps when room is made; an eighth of Conns
+	PerOwner    int           // of them that all callers of one owner keep then; half of Conns
 	HeaderBytes int           // of one request; 32 KiB
 	HeaderTime  time.Duration // to receive a header; 10 s
 	BodyTime    time.Duration // to receive a body; 15 s. A handler may extend it for its own request
@@ -32,6 +33,7 @@ type Limits struct {
 	IdleTime    time.Duration // between two requests; 3 min, because deployed agents do not repeat a request that met a close
 
 	KnownBytes        int64 // of the bodies of known callers, in flight; 128 MiB
+	KnownPerCaller    int64 // of those, from one caller; a quarter
 	UnknownBytes      int64 // of the bodies of all other callers, in flight; 16 MiB
 	UnknownPerAddress int64 // of those, from one address; 2 MiB
 }
@@ -39,12 +41,14 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	orDefault(&l.Conns, 8192)
 	orDefault(&l.PerCaller, max(l.Conns/8, 1))
+	orDefault(&l.PerOwner, max(l.Conns/2, l.PerCaller))
 	orDefault(&l.HeaderBytes, 32<<10)
 	orDefault(&l.HeaderTime, 10*time.Second)
 	orDefault(&l.BodyTime, 15*time.Second)
 	orDefault(&l.WriteTime, time.Minute)
 	orDefault(&l.IdleTime, 3*time.Minute)
 	orDefault(&l.KnownBytes, 128<<20)
+	orDefault(&l.KnownPerCaller, l.KnownBytes/4)
 	orDefault(&l.UnknownBytes, 16<<20)
 	orDefault(&l.UnknownPerAddress, 2<<20)
 	return l
@@ -74,9 +78,9 @@ func New(limits Limits, reg prometheus.Registerer) *Door {
 	}, []string{"which"})
 	d := &Door{
 		limits:  limits,
-		conns:   newConns(limits.Conns, limits.PerCaller, refused),
-		known:   &budget{most: limits.KnownBytes},
-		unknown: &budget{most: limits.UnknownBytes, mostPerAddress: limits.UnknownPerAddress},
+		conns:   newConns(limits, refused),
+		known:   newBudget(limits.KnownBytes, limits.KnownPerCaller),
+		unknown: newBudget(limits.UnknownBytes, limits.UnknownPerAddress),
 	}
 	if reg != nil {
 		reg.MustRegister(refused,
@@ -156,11 +160,12 @@ func (r *request) release() {
 	}
 }
 
-// Admit says that the caller of a request is known, and by which name its connections are
-// counted. Its connection is then not closed to make room for another one, although its
-// body may still arrive or its answer be read slowly.
-func Admit(ctx context.Context, caller string) {
+// Admit says that the caller of a request is known, and by which names its connections are
+// counted: its own, and its owner's, who may make callers without end. Its connection is then
+// not closed to make room for another one, although its body may still arrive or its answer be
+// read slowly.
+func Admit(ctx context.Context, caller, owner string) {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
-		r.door.conns.admit(r.conn, caller)
+		r.door.conns.admit(r.conn, caller, owner)
 	}
 }

@@ -3,12 +3,15 @@ package door_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,9 +68,9 @@ func status(t *testing.T, c net.Conn) string {
 func answerWith(limit int64, known bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if known {
-			door.Admit(r.Context(), "a1")
+			door.Admit(r.Context(), "a1", "c1")
 		}
-		body, err := door.ReadBody(w, r, limit, door.Caller{Known: known, Address: "192.0.2.1"})
+		body, err := door.ReadBody(w, r, limit, door.Caller{Name: map[bool]string{true: "a1"}[known], Address: "192.0.2.1"})
 		var large *http.MaxBytesError
 		switch {
 		case errors.As(err, &large):
@@ -179,7 +182,7 @@ func TestOneThatIsAnsweredIsNotCutOff(t *testing.T) {
 	entered := make(chan struct{}, 1)
 	known := answerWith(1<<10, true)
 	address := serve(t, door.Limits{Conns: 2}, nil, func(w http.ResponseWriter, r *http.Request) {
-		door.Admit(r.Context(), "a1")
+		door.Admit(r.Context(), "a1", "c1")
 		entered <- struct{}{}
 		known(w, r)
 	})
@@ -205,7 +208,8 @@ func TestAKnownCallerKeepsAShare(t *testing.T) {
 	entered := make(chan struct{}, 1)
 	known := answerWith(1<<10, false)
 	address := serve(t, door.Limits{Conns: 4, PerCaller: 2}, nil, func(w http.ResponseWriter, r *http.Request) {
-		door.Admit(r.Context(), r.Header.Get("X-From"))
+		owner, _, _ := strings.Cut(r.Header.Get("X-From"), " ")
+		door.Admit(r.Context(), r.Header.Get("X-From"), owner)
 		entered <- struct{}{}
 		known(w, r)
 	})
@@ -228,6 +232,37 @@ func TestAKnownCallerKeepsAShare(t *testing.T) {
 	}
 }
 
+// TestAnOwnerOfManyCallersKeepsAShare: with a new credential for each connection, an owner
+// keeps no more of them than one owner may.
+func TestAnOwnerOfManyCallersKeepsAShare(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{}, 1)
+	address := serve(t, door.Limits{Conns: 6, PerCaller: 2, PerOwner: 3}, nil, func(w http.ResponseWriter, r *http.Request) {
+		owner, _, _ := strings.Cut(r.Header.Get("X-From"), " ")
+		door.Admit(r.Context(), r.Header.Get("X-From"), owner)
+		entered <- struct{}{}
+		answerWith(1<<10, false)(w, r)
+	})
+	slow := func(from string) net.Conn {
+		c := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nX-From: "+from+"\r\nContent-Length: 4\r\n\r\nab")
+		<-entered
+		return c
+	}
+	var thief []net.Conn
+	for n := range 6 {
+		thief = append(thief, slow(fmt.Sprintf("thief %d", n)))
+	}
+	good := []net.Conn{slow("good 1"), slow("good 2"), slow("good 3")}
+	for _, c := range thief[3:] {
+		require.Empty(t, status(t, c), "it is beyond the share and made room")
+	}
+	for _, c := range append(good, thief[:3]...) {
+		_, err := io.WriteString(c, "cd")
+		require.NoError(t, err)
+		require.Equal(t, "HTTP/1.1 200 OK", status(t, c))
+	}
+}
+
 // TestOneThatReadsSlowlyMakesRoom: an unknown caller who asks for a long answer and does
 // not read it makes room for others, and a known one does not.
 func TestOneThatReadsSlowlyMakesRoom(t *testing.T) {
@@ -236,7 +271,7 @@ func TestOneThatReadsSlowlyMakesRoom(t *testing.T) {
 	address := serve(t, door.Limits{Conns: 2, WriteTime: time.Hour}, nil, func(w http.ResponseWriter, r *http.Request) {
 		from := r.Header.Get("X-From")
 		if from != "" {
-			door.Admit(r.Context(), from)
+			door.Admit(r.Context(), from, from)
 		}
 		if r.URL.Path == "/short" {
 			return
@@ -303,6 +338,64 @@ func TestWhatIsTooSlowIsEnded(t *testing.T) {
 	require.NoError(t, beat(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, address))
 }
 
+// TestHTTP2HasTheSameBounds: of many streams of one connection each slow body is ended, each
+// large one refused, and a header that is too large ends its request.
+func TestHTTP2HasTheSameBounds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := pair{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
+	pool := files.write(t, 1, time.Now())
+	cert, err := door.LoadCertificate(files.cert, files.key, slog.New(slog.DiscardHandler), nil)
+	require.NoError(t, err)
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	d := door.New(door.Limits{BodyTime: 300 * time.Millisecond, HeaderBytes: 8 << 10}, nil)
+	srv := d.Server(answerWith(1<<10, true), slog.New(slog.DiscardHandler))
+	srv.TLSConfig = cert.Config() //nolint:contextcheck // each handshake brings its own
+	ended := make(chan error, 1)
+	go func() { ended <- srv.ServeTLS(d.Listen(ln), "", "") }()
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
+	client := &http.Client{Transport: transport}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-ended, http.ErrServerClosed)
+	})
+	ask := func(body io.Reader, header string) (int, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+ln.Addr().String()+"/", body)
+		require.NoError(t, err)
+		req.Header.Set("X-Some", header)
+		res, err := client.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = res.Body.Close() }()
+		require.Equal(t, 2, res.ProtoMajor)
+		return res.StatusCode, nil
+	}
+	var asked sync.WaitGroup
+	statuses := make([]int, 20)
+	for n := range statuses {
+		asked.Go(func() {
+			slow, begin := io.Pipe()
+			defer func() { _ = begin.Close() }()
+			go func() { _, _ = io.WriteString(begin, "x") }()
+			statuses[n], _ = ask(slow, "")
+		})
+	}
+	asked.Wait()
+	require.Equal(t, slices.Repeat([]int{408}, len(statuses)), statuses)
+	got, err := ask(strings.NewReader(strings.Repeat("x", 2<<10)), "")
+	require.NoError(t, err)
+	require.Equal(t, 413, got)
+	got, err = ask(strings.NewReader("x"), strings.Repeat("x", 64<<10))
+	require.True(t, err != nil || got == 431, "%d", got)
+	got, err = ask(strings.NewReader("x"), "")
+	require.NoError(t, err)
+	require.Equal(t, 200, got)
+}
+
 // TestAnAnswerMayTakeLongerThanABody: the deadline of a body ends with the body.
 func TestAnAnswerMayTakeLongerThanABody(t *testing.T) {
 	t.Parallel()
@@ -350,9 +443,14 @@ func TestBodiesShareABudget(t *testing.T) {
 		UnknownBytes:      3000,
 		UnknownPerAddress: 2000,
 		KnownBytes:        1000,
+		KnownPerCaller:    700,
 	}, reg, func(w http.ResponseWriter, r *http.Request) {
 		who := r.Header.Get("X-From")
-		_, err := door.ReadBody(w, r, 4<<10, door.Caller{Known: who == "known", Address: who})
+		name, _ := strings.CutPrefix(who, "known ")
+		if name == who {
+			name = "" // an address
+		}
+		_, err := door.ReadBody(w, r, 4<<10, door.Caller{Name: name, Address: who})
 		if fault.Is(err, door.Busy) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
@@ -373,10 +471,13 @@ func TestBodiesShareABudget(t *testing.T) {
 	<-received
 	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.3", 600)),
 		"all unknown callers have had theirs")
-	known := send("known", 900)
+	known := send("known c1", 600)
+	<-received
+	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("known c1", 300)), "this caller has had its share")
+	other := send("known c2", 300)
 	<-received
 	close(release)
-	for _, c := range []net.Conn{first, second, known} {
+	for _, c := range []net.Conn{first, second, known, other} {
 		require.Equal(t, "HTTP/1.1 200 OK", status(t, c))
 	}
 	again := send("192.0.2.1", 1900)

@@ -25,7 +25,7 @@ func (w *world) holder(a *address, now time.Time) *instance {
 	return i
 }
 
-// publicIP is the address an instance is reached at: its elastic one, or the one it was born with.
+// publicIP is the address an instance is reached at: its elastic one, or the one it was launched with.
 func (w *world) publicIP(i *instance, now time.Time) string {
 	switch i.state(now) {
 	case terminated:

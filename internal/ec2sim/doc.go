@@ -45,7 +45,7 @@
 //
 // # Durable state
 //
-// [New] returns a cloud in memory, [Open] one that lives in a file and a journal
+// [New] returns a cloud in memory, [Open] one in a file and a journal
 // beside it. A call is in the journal before it is answered, so that a process
 // may be killed at any moment. Call counts are written with snapshots only,
 // token buckets and calls in flight never.

@@ -42,6 +42,9 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 				token := strconv.Itoa(rapid.IntRange(1, 6).Draw(rt, "token"))
 				out, err := callers[who].RunInstances(t.Context(), order(token, zoneA))
 				key := who + "/" + token
+				if refused, ok := errors.AsType[smithy.APIError](err); ok {
+					require.Contains(rt, append(codes, "IdempotentInstanceTerminated"), refused.ErrorCode())
+				}
 				if err != nil {
 					return
 				}
@@ -60,8 +63,14 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 				i := rapid.SampledFrom(live).Draw(rt, "instance")
 				_, err = callers[i.Account].TerminateInstances(t.Context(),
 					&ec2.TerminateInstancesInput{InstanceIds: []string{i.InstanceID}})
-				var api smithy.APIError
-				require.True(rt, err == nil || errors.As(err, &api))
+				require.NoError(rt, err, "no fault is set for it")
+				state, err := c.ctl.State(t.Context())
+				require.NoError(rt, err)
+				for _, other := range state.Instances {
+					if other.InstanceID == i.InstanceID {
+						require.Contains(rt, []string{"shutting-down", "terminated"}, other.State)
+					}
+				}
 			},
 			"fault": func(rt *rapid.T) {
 				require.NoError(rt, c.ctl.AddFault(t.Context(), simclient.Fault{

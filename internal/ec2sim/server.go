@@ -77,7 +77,7 @@ type Server struct {
 	silent    bool
 }
 
-// New returns a cloud that lives in memory. Open returns one that survives.
+// New returns a cloud in memory. Open returns one that survives a restart.
 func New(o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{opts: o, closing: make(chan struct{}), world: newWorld(o), secret: []byte(rand.Text())}

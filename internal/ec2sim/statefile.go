@@ -33,7 +33,7 @@ type record struct {
 
 const journalSuffix = ".journal"
 
-// Open returns a cloud whose state lives in the file at path and in the journal
+// Open returns a cloud whose state is in the file at path and in the journal
 // beside it. Seed, delays and all that the control API sets come from the file
 // when there is one; the options are then only for what is not stored.
 func Open(path string, o Options) (*Server, error) {

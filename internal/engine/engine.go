@@ -214,7 +214,10 @@ func HoldBack(in Input, d Decision) Decision {
 	}
 	vetoes := in.Limits.Judge(in.Now, in.activity(), in.Holds)
 	if len(vetoes) == 0 {
-		return d
+		d = in.takeApproved(d)
+		if vetoes = in.judgeConsent(d); len(vetoes) == 0 {
+			return d
+		}
 	}
 	held.Vetoes = append(held.Vetoes, vetoes...)
 	held.Wanted = &Target{Action: d.Action, PoolID: d.PoolID}

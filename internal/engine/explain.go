@@ -33,6 +33,7 @@ func Explain(in Input, d Decision) []string {
 	for _, v := range d.Vetoes {
 		say("Against any move: %s (%s)", v.Reason, v.Code)
 	}
+	out = append(out, in.Holds.Consent.Sentences(in.Now, in.Instance.ID)...)
 	for _, s := range d.Scores {
 		if !s.Current && len(s.Vetoes) > 0 {
 			say("Against %s: %s (%s)", placeName(s.Mode, s.PoolID), s.Vetoes[0].Reason, s.Vetoes[0].Code)
@@ -66,7 +67,7 @@ func Explain(in Input, d Decision) []string {
 	return out
 }
 
-// whereabouts says where the agent lives and what that costs.
+// whereabouts says where the agent runs and what that costs.
 func (in Input) whereabouts(d Decision) string {
 	place := placeName(in.Instance.Mode, in.Instance.spotPool())
 	p, known := in.pool(in.Instance.spotPool())

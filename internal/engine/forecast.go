@@ -20,7 +20,7 @@ type Forecaster interface {
 	Forecast(ctx context.Context, in Input, places []Place) ([]Forecast, error)
 }
 
-// Place is a pool as it would be lived in: the present one by an instance that
+// Place is a pool as an agent would be in it: the present one with an instance that
 // has an age, any other by a new one.
 type Place struct {
 	Pool    *Pool
@@ -28,7 +28,7 @@ type Place struct {
 	Current bool
 }
 
-// What the arithmetic rests on. The young die more: published traces give a
+// What the arithmetic rests on. New instances are interrupted more often: traces give a
 // hazard of .63 per hour for a new instance and .20 for one of two hours; only
 // their ratio is used, the level is the pool's own.
 const (
@@ -100,8 +100,8 @@ func (s Interruptions) hazard(prior float64) float64 {
 	return (float64(s.Count) + prior*priorHours) / (s.hours() + priorHours)
 }
 
-// hours is how long instances lived in the pool. A count without it is read as
-// if one instance had lived there all the time.
+// hours is how long instances ran in the pool. A count without it is read as
+// if one instance had run there all the time.
 func (s Interruptions) hours() float64 {
 	if s.InstanceHours <= 0 && s.Count > 0 {
 		return StatisticsWindow.Hours()
@@ -109,7 +109,7 @@ func (s Interruptions) hours() float64 {
 	return max(s.InstanceHours, 0)
 }
 
-// priorRate is the hazard a pool is taken for before an agent lived in it: the
+// priorRate is the hazard a pool is taken for before an agent ran in it: the
 // mean of the candidates.
 func priorRate(pools []Pool) float64 {
 	var sum Interruptions

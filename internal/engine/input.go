@@ -74,7 +74,7 @@ type Pool struct {
 // Interruptions is how often instances in a pool were interrupted.
 type Interruptions struct {
 	Count int `json:"count"`
-	// InstanceHours is how long instances lived in the pool, all together. Zero
+	// InstanceHours is how long instances ran in the pool, all together. Zero
 	// means that it was not measured.
 	InstanceHours float64 `json:"instance_hours"`
 }
@@ -130,7 +130,7 @@ func (in Input) pool(id string) (Pool, bool) {
 	return in.Pools[i], true
 }
 
-// fits says whether the instance could live in the pool.
+// fits says whether the instance could run in the pool.
 func (in Input) fits(p Pool) bool {
 	return p.Type == in.Instance.Type && p.Region == in.Instance.Region
 }
@@ -155,7 +155,7 @@ func (in Input) activity() Activity {
 	return a
 }
 
-// spotPool is the pool the instance lives in; on demand it lives in none.
+// spotPool is the pool of the instance; one on demand has none.
 func (i Instance) spotPool() string {
 	if i.Mode != agent.Spot {
 		return ""

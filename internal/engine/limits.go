@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/approval"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/switching"
 )
@@ -51,6 +52,8 @@ type Blockers struct {
 	ClientMoving int     `json:"client_moving,omitempty"`
 	FleetAgents  int     `json:"fleet_agents,omitempty"`
 	FleetMoving  int     `json:"fleet_moving,omitempty"`
+	// Consent is what the client allows; nil: everything.
+	Consent *approval.Consent `json:"consent,omitempty"`
 }
 
 // Judge lists everything that forbids a voluntary move now, the most pressing

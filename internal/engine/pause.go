@@ -44,3 +44,16 @@ func (p Pause) Validate(now time.Time) error {
 	}
 	return nil
 }
+
+// Breaker says when voluntary moves are paused by themselves.
+type Breaker struct {
+	Moves      int           // of one client that failed or met a pool without capacity; 0: never
+	FleetMoves int           // likewise of all clients
+	Within     time.Duration // the time in which they count
+	Pause      time.Duration
+}
+
+// NewBreaker is the breaker for a number of moves of one client.
+func NewBreaker(moves int) Breaker {
+	return Breaker{Moves: moves, FleetMoves: 4 * moves, Within: 30 * time.Minute, Pause: time.Hour}
+}

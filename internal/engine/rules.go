@@ -108,7 +108,7 @@ func (in Input) missing() []Veto {
 }
 
 // confidence grows with the history of the present pool (on demand, of the
-// candidates) and with the time instances lived there.
+// candidates) and with the time that instances ran there.
 func (w *weighing) confidence() float64 {
 	var history, hours float64
 	for i := range w.in.Pools {

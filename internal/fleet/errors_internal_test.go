@@ -20,6 +20,7 @@ import (
 var classOfGroup = map[string]fault.Code{
 	"capacity":                    replica.NoCapacity,
 	"quota":                       replica.QuotaUsedUp,
+	"quota of a type":             replica.TypeQuotaUsedUp,
 	"addresses":                   replica.NoAddresses,
 	"pause":                       replica.Throttled,
 	"not yet":                     replica.NotRunning,
@@ -180,7 +181,7 @@ func TestRevise(t *testing.T) {
 func TestReactions(t *testing.T) {
 	t.Parallel()
 
-	for _, code := range []fault.Code{replica.NoCapacity, replica.QuotaUsedUp, replica.NoAddresses,
+	for _, code := range []fault.Code{replica.NoCapacity, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses,
 		replica.Unexplained} {
 		require.Equal(t, fault.Exhausted, code.Kind(), "%s: ask elsewhere", code)
 	}

@@ -20,7 +20,7 @@ const (
 )
 
 // CompleteLifecycle has a group go on with the end of an instance, or give it up. waiting is
-// false when the group did not wait any more.
+// false when the group no longer waited.
 func (p *Provider) CompleteLifecycle(
 	ctx context.Context,
 	a Account,
@@ -49,7 +49,7 @@ func (p *Provider) CompleteLifecycle(
 }
 
 // KeepLifecycle has the time that a group waits begin anew. waiting is false when the group
-// does not wait any more.
+// no longer waits.
 func (p *Provider) KeepLifecycle(
 	ctx context.Context,
 	a Account,

@@ -17,7 +17,7 @@ const (
 	// refusedPause is how long a role that STS refuses is not asked for again: a trust
 	// policy that was mended counts soon, and one that was not costs few calls.
 	refusedPause = 15 * time.Second
-	// renewPause is how long a session lives at least before a refusal has it replaced. A
+	// renewPause is how old a session is at least before a refusal has it replaced. A
 	// permission that is missing for good then costs one AssumeRole a minute.
 	renewPause = time.Minute
 )

@@ -10,10 +10,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
+// Status codes of the spot request of an instance that EC2 takes back.
+const (
+	markedForTermination = "marked-for-termination"
+	markedForStop        = "marked-for-stop"
+)
+
 // Sighting is what EC2 shows of an instance and of its spot request.
 type Sighting struct {
 	State  string
 	Marked time.Time // when EC2 marked it for termination or stop; zero when it has not
+	Action string    // what EC2 does with a marked instance: terminate or stop
 }
 
 // Survey asks for many instances at once: two calls for two hundred. An instance that EC2
@@ -49,7 +56,7 @@ func (p *Provider) marks(ctx context.Context, a Account, region string, ids []st
 	ctx, cancel := p.read(ctx)
 	defer cancel()
 	out, err := c.DescribeSpotInstanceRequests(ctx, &ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{
-		newFilter("instance-id", ids...), newFilter("status-code", "marked-for-termination", "marked-for-stop")}})
+		newFilter("instance-id", ids...), newFilter("status-code", markedForTermination, markedForStop)}})
 	if err != nil {
 		return classify(ctx, err, "reading spot requests")
 	}
@@ -57,6 +64,10 @@ func (p *Provider) marks(ctx context.Context, a Account, region string, ids []st
 		id := aws.ToString(r.InstanceId)
 		if s, known := into[id]; known && r.Status != nil {
 			s.Marked = aws.ToTime(r.Status.UpdateTime)
+			s.Action = "terminate"
+			if aws.ToString(r.Status.Code) == markedForStop {
+				s.Action = "stop"
+			}
 			into[id] = s
 		}
 	}

@@ -12,10 +12,10 @@ import (
 var errUnfinished = errors.New("the work that was shared did not end")
 
 // Group shares answers by question. At most one flight of a question is under
-// way; who asks meanwhile waits for the next one together with all others who do.
-// So an answer is never older than the question: no caller reads less than what
-// they have just written, which joining the present flight could not promise.
-// There is no goroutine of its own: one of the callers does the work.
+// way. A caller that asks during a flight waits for the next one, together with all others
+// that do. So an answer is never older than its question: a caller reads at least what it has
+// just written, which joining the present flight could not promise. A Group has no goroutine:
+// one of the callers does the work.
 //
 // The zero Group is ready for use.
 type Group[K comparable, V any] struct {

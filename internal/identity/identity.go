@@ -130,8 +130,8 @@ func (p *Provider) Finish(ctx context.Context, flow *Flow, answer url.Values) (*
 		subtle.ConstantTimeCompare([]byte(answer.Get("state")), []byte(flow.State)) != 1 {
 		return nil, Stale.New("This login was not begun in this browser, or it took too long: log in again.")
 	}
-	if iss := answer.Get("iss"); iss != "" && iss != p.options.Issuer { // RFC 9207
-		return nil, Refused.New("The answer is from another identity provider.")
+	if err := p.checkIssuer(ctx, answer.Get("iss")); err != nil {
+		return nil, err
 	}
 	if reason := answer.Get("error"); reason != "" || answer.Get("code") == "" {
 		return nil, Refused.New("The identity provider did not let you in (%.60s).", reason)
@@ -141,6 +141,31 @@ func (p *Provider) Finish(ctx context.Context, flow *Flow, answer url.Values) (*
 		return nil, err
 	}
 	return p.personOf(claims)
+}
+
+// checkIssuer requires that a redirect names our provider, if it names one, and that it names
+// one when the provider's discovery document says that it always does (RFC 9207). Fails with
+// auth.login_refused and auth.provider_unavailable.
+func (p *Provider) checkIssuer(ctx context.Context, named string) error {
+	if named == "" {
+		found, err := p.discover(ctx)
+		if err != nil {
+			return err
+		}
+		var document struct {
+			NamesItself bool `json:"authorization_response_iss_parameter_supported"`
+		}
+		if err := found.Claims(&document); err != nil {
+			return Refused.Wrap(err, unreadable)
+		}
+		if !document.NamesItself {
+			return nil
+		}
+	}
+	if named != p.options.Issuer {
+		return Refused.New("The answer is from another identity provider.")
+	}
+	return nil
 }
 
 // exchange turns a code into the claims of its owner.
@@ -172,7 +197,11 @@ func (p *Provider) exchange(ctx context.Context, flow *Flow, code string) (map[s
 	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(flow.Nonce)) != 1 {
 		return nil, Refused.New("The identity provider's answer is for another login.")
 	}
-	return p.claimsOf(ctx, found, token, tokens)
+	claims, err := p.claimsOf(ctx, found, token, tokens)
+	if by, named := claims["azp"]; err == nil && named && by != p.options.ClientID {
+		return nil, Refused.New("The identity provider's answer was made for another deployment.")
+	}
+	return claims, err
 }
 
 // claimsOf are the claims of a token. When the token lacks one that we need, they are those

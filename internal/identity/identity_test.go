@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type provider struct {
 	status int // of the answer to an exchange; 0: 200
 	asked  int
 	form   url.Values // of the last exchange
+
+	namesItself bool // in each redirect (RFC 9207), as its discovery document says
 }
 
 var (
@@ -65,7 +68,13 @@ func newProvider(t *testing.T) *provider {
 			w.WriteHeader(p.status)
 			return
 		}
-		pages.ServeHTTP(w, r)
+		if !p.namesItself || !strings.HasPrefix(r.URL.Path, "/.well-known/") {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		document := httptest.NewRecorder()
+		pages.ServeHTTP(document, r)
+		_, _ = w.Write([]byte(`{"authorization_response_iss_parameter_supported":true,` + document.Body.String()[1:]))
 	})
 	p.Server = httptest.NewServer(mux)
 	t.Cleanup(p.Close)
@@ -100,6 +109,8 @@ func TestWhatTheProviderSaysIsChecked(t *testing.T) {
 	}{
 		"a good one":                       {},
 		"of another deployment":            {map[string]any{"aud": "them"}, identity.Refused},
+		"for two, by another":              {map[string]any{"aud": []string{"us", "them"}, "azp": "them"}, identity.Refused},
+		"for two, by us":                   {map[string]any{"aud": []string{"us", "them"}, "azp": "us"}, ""},
 		"of another issuer":                {map[string]any{"iss": "https://elsewhere.example"}, identity.Refused},
 		"of another login":                 {map[string]any{"nonce": "another"}, identity.Refused},
 		"without a nonce":                  {map[string]any{"nonce": nil}, identity.Refused},
@@ -165,6 +176,25 @@ func TestAnAnswerThatIsNotOursIsNotExchanged(t *testing.T) {
 	_, err := p.Finish(t.Context(), flow, good)
 	require.True(t, fault.Is(err, identity.Stale), "%v", err)
 	require.Nil(t, from.form)
+}
+
+// TestAProviderThatNamesItself: a redirect without the name of a provider that always gives it
+// is another provider's, and its code is sent nowhere (RFC 9207, section 2.4).
+func TestAProviderThatNamesItself(t *testing.T) {
+	t.Parallel()
+	from := newProvider(t)
+	from.namesItself = true
+	p := identity.New(from.options(), nil, nil)
+	flow, _ := begin(t, p)
+	answer := url.Values{"state": {flow.State}, "code": {"c"}}
+	_, err := p.Finish(t.Context(), flow, answer)
+	require.True(t, fault.Is(err, identity.Refused), "%v", err)
+	require.Nil(t, from.form)
+	from.claims = map[string]any{"iss": from.URL, "aud": "us", "sub": "1", "exp": time.Now().Add(time.Hour).Unix(),
+		"nonce": flow.Nonce, "email": "ann@example.com", "email_verified": true, "groups": []string{"sre"}}
+	answer.Set("iss", from.URL)
+	_, err = p.Finish(t.Context(), flow, answer)
+	require.NoError(t, err)
 }
 
 // TestAProviderThatIsAway: logins get an error, not every login asks the provider, and it is

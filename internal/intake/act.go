@@ -90,7 +90,7 @@ func judged(got *roles.TakenNotice) (*roles.TakenNotice, string) {
 	return got, taken
 }
 
-// Door is the name of this one.
+// Door is the name of this way in: AWS's events.
 const Door = "eventbridge"
 
 // look acts on an instance that should be gone: EC2 is asked, as the watch over primaries
@@ -118,7 +118,7 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 	})
 }
 
-// lookLate acts on an interruption whose deadline is over. One whose instance lives is kept as
+// lookLate acts on an interruption whose deadline is over. One whose instance runs is kept as
 // evidence.
 func (i *Intake) lookLate(ctx context.Context, o Owner, e events.Event) (*roles.TakenNotice, string, error) {
 	t, outcome, err := i.look(ctx, o, late)

@@ -159,6 +159,6 @@ func (i *Intake) noticeOf(e events.Event, o Owner) (n interruption.Notice, ok bo
 	if e.Kind == events.Rebalance {
 		return n, true
 	}
-	n.Kind, n.Deadline = interruption.Termination, e.Deadline
+	n.Kind, n.Deadline, n.Action = interruption.Termination, e.Deadline, interruption.ActionOf(e.Action)
 	return n, e.Action == "hibernate" || !e.Deadline.Before(i.Now())
 }

@@ -72,7 +72,7 @@ type Store interface {
 	// RecordRunning records that the instance of a replica that waits for it runs. wake says
 	// that the agent's Guardian has something to do by that.
 	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
-	// RecordLate keeps what came after its deadline about an instance that lives, as evidence,
+	// RecordLate keeps what came after its deadline about an instance that runs, as evidence,
 	// once for each event.
 	RecordLate(ctx context.Context, o Owner, e events.Event) error
 	// RecordLifecycle keeps an action of an Auto Scaling group that waits for the agent.
@@ -104,9 +104,11 @@ type Intake struct {
 	// MoveAhead is how long before a change that AWS has scheduled an agent is moved; zero:
 	// it is not.
 	MoveAhead time.Duration
-	Metrics   *Metrics
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Note keeps how the queue is, for pages; nil: it is not kept.
+	Note    func(ctx context.Context, state QueueState) error
+	Metrics *Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
 
 	// reached is called after each step of a message. Tests of kill -9 set it.
 	reached func(step string)
@@ -114,6 +116,9 @@ type Intake struct {
 	mu       sync.Mutex
 	received error     // of the last receive
 	behind   time.Time // when a message was received that had waited too long
+	state    QueueState
+	waitedAt time.Time // when the message of state.Waited was received
+	notedAt  time.Time // when state was noted last
 }
 
 // Groups of events that an operator can switch on and off.
@@ -146,6 +151,7 @@ func (i *Intake) receive(ctx context.Context) {
 		}
 		i.recordReceive(ctx, messages, err)
 		if err != nil {
+			i.note(ctx)
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
@@ -155,6 +161,7 @@ func (i *Intake) receive(ctx context.Context) {
 		}
 		pause = failPause
 		i.handleAll(ctx, messages)
+		i.note(ctx)
 	}
 }
 

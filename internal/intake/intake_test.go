@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/intake"
+	"spotkeeper/internal/postgres/awsevents"
 )
 
 func TestNoticeFailsOver(t *testing.T) {
@@ -396,4 +398,36 @@ func TestRunningIsRecordedAtOnce(t *testing.T) {
 	require.Contains(t, w.woken, "a1")
 	require.Equal(t, "i-1 runs, by the door eventbridge",
 		w.read(`SELECT string_agg(detail, '|') FROM operation_steps WHERE operation_id = 'replica/r1'`))
+}
+
+// TestTheStateOfAQueueIsKept: why the queue cannot be read, then that it can and how long its messages waited.
+func TestTheStateOfAQueueIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	q := newMemory()
+	q.fail(errors.New("no route to host"))
+	i := w.intake(q)
+	var ahead atomic.Int64 // seconds
+	i.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load()) * time.Second) }
+	kept := &awsevents.Queues{DB: w.db, Worker: "7@here"}
+	i.Note = func(ctx context.Context, s intake.QueueState) error { return kept.Note(ctx, "https://sqs/q", s) }
+	w.exec(`INSERT INTO event_queues (queue, worker, updated_at) VALUES
+		('https://sqs/q', '6@gone', now() - interval '2 days'), ('https://sqs/q', '8@there', now())`)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- i.Run(ctx) }()
+	is := func(sql string) bool {
+		return w.read(`SELECT (count(*) = 1)::text FROM event_queues WHERE worker = '7@here' AND `+sql) == "true"
+	}
+	require.Eventually(t, func() bool { return is(`error LIKE '%no route to host' AND received_at IS NULL`) }, time.Minute,
+		time.Millisecond)
+	require.Equal(t, "8@there", w.read(`SELECT worker FROM event_queues WHERE worker <> '7@here'`), "the row of a worker that is gone is deleted")
+	q.fail(nil)
+	require.Eventually(t, func() bool {
+		ahead.Add(10) // a state is written every few seconds
+		q.send(interruption(own, "i-9", time.Now()))
+		return is(`error = '' AND received_at IS NOT NULL AND waited_ms >= 10000`)
+	}, time.Minute, 20*time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
 }

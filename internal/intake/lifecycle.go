@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/events"
 )
 
@@ -14,6 +16,7 @@ const (
 	actionContinues = "continue" // the agent has left: the group may go on
 	actionAbandoned = "abandon"  // the agent was lost: a group that retains such instances keeps this one
 	actionOver      = "over"     // the group did not wait any more
+	actionNotOurs   = "not_ours" // EC2 does not show our tags on the instance: the group decides by its own default
 )
 
 const (
@@ -48,6 +51,8 @@ type Lifecycle struct {
 		Close(ctx context.Context, token, result string) error
 	}
 	// Groups are those of a client's account. waiting is false when the group waits no more.
+	// Both fail with instance.not_ours, and ask nothing of the group, when EC2 does not show
+	// our tags on the instance.
 	Groups interface {
 		Complete(ctx context.Context, a LifecycleAction, abandon bool) (waiting bool, err error)
 		// KeepWaiting has the group's time begin anew.
@@ -82,7 +87,13 @@ func (l *Lifecycle) Round(ctx context.Context) error {
 		return err
 	}
 	for _, a := range due {
-		if err := l.look(ctx, a); err != nil {
+		err := l.look(ctx, a)
+		if fault.Is(err, adoption.NotOurs) {
+			l.Log.WarnContext(ctx, "an Auto Scaling group is left to itself", "agent_id", a.AgentID,
+				"instance_id", a.InstanceID, "group", a.Group, "error", err)
+			err = l.Store.Close(ctx, a.Token, actionNotOurs)
+		}
+		if err != nil {
 			l.Log.WarnContext(ctx, "a lifecycle action waits", "agent_id", a.AgentID, "instance_id", a.InstanceID,
 				"group", a.Group, "error", err)
 		}

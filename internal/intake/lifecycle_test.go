@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres/awsevents"
 )
@@ -81,6 +82,7 @@ func TestGroupWaits(t *testing.T) {
 		after   string
 		later   time.Duration
 		over    bool
+		failing error
 		calls   []string
 		verdict string
 	}{
@@ -91,6 +93,7 @@ func TestGroupWaits(t *testing.T) {
 			verdict: "abandon",
 		},
 		"too long":          {later: 2 * time.Hour, calls: []string{"t1 of web/spotkeeper: abandon true"}, verdict: "abandon"},
+		"not ours at EC2":   {failing: adoption.NotOurs.New("no tags"), verdict: "not_ours"},
 		"it went by itself": {over: true, calls: []string{"t1 waits"}, verdict: "over"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +104,7 @@ func TestGroupWaits(t *testing.T) {
 			if c.after != "" {
 				w.exec(c.after)
 			}
-			g := &scalingGroups{over: c.over}
+			g := &scalingGroups{over: c.over, failing: c.failing}
 			w.complete(g, c.later)
 			require.Equal(t, c.calls, g.calls)
 			require.Equal(t, c.verdict, w.read(`SELECT result FROM lifecycle_actions`))

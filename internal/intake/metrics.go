@@ -57,10 +57,55 @@ func (i *Intake) recordReceive(ctx context.Context, messages []Message, err erro
 	}
 	i.received = err
 	now := i.Now()
+	if now.Sub(i.waitedAt) > recentFor {
+		i.state.Waited = 0
+	}
+	if i.state.Error = ""; err != nil {
+		i.state.Error = err.Error()
+	} else {
+		i.state.Received = now
+	}
 	for _, m := range messages {
-		if m.Received == 1 && !m.Sent.IsZero() && now.Sub(m.Sent) > tooLong {
+		if m.Received != 1 || m.Sent.IsZero() {
+			continue
+		}
+		waited := max(now.Sub(m.Sent), 0)
+		if waited > tooLong {
 			i.behind = now
 		}
+		if waited >= i.state.Waited {
+			i.state.Waited, i.waitedAt = waited, now
+		}
+	}
+}
+
+// QueueState is how a queue is as this process sees it.
+type QueueState struct {
+	Received time.Time     // when SQS answered last; zero: not yet
+	Waited   time.Duration // of the last minute's messages, the longest time until the first receive
+	Error    string        // of the last receive; empty when SQS answered
+}
+
+const (
+	noteEvery  = 5 * time.Second
+	noteWithin = 2 * time.Second
+)
+
+// note keeps the state once in a while. It comes after the messages, which do not wait for it.
+func (i *Intake) note(ctx context.Context) {
+	i.mu.Lock()
+	now := i.Now()
+	if i.Note == nil || now.Sub(i.notedAt) < noteEvery {
+		i.mu.Unlock()
+		return
+	}
+	i.notedAt = now
+	state := i.state
+	i.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, noteWithin)
+	defer cancel()
+	if err := i.Note(ctx, state); err != nil {
+		i.Log.DebugContext(ctx, "the state of the event queue was not noted", "error", err)
 	}
 }
 

@@ -117,3 +117,48 @@ func TestPlannedMoveEnds(t *testing.T) {
 	require.Equal(t, "gone", w.read(`SELECT result FROM planned_moves WHERE event_id = 'gone'`))
 	require.Equal(t, "1", w.read(`SELECT count(*)::text FROM commands`))
 }
+
+// TestAPlannedMoveAsksUntilAnHourBefore AWS's time: then it is made unasked, because the alternative
+// is an outage.
+func TestAPlannedMoveAsksUntilAnHourBefore(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, rules, refusal string
+		approve              bool
+	}{
+		{"approved", `'ask', '[]'`, "switch.awaits_approval", true},
+		{"not answered", `'ask', '[]'`, "switch.awaits_approval", false},
+		{"never allowed", `'never', '[]'`, "switch.not_allowed", false},
+		{"outside of windows", `'auto', '[{"cron": "0 0 29 2 *", "zone": "", "minutes": 15}]'`, "switch.outside_window", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.exec(`UPDATE instances SET installed_at = now() - interval '1 day'`)
+			w.exec(`INSERT INTO pools (id, instance_type, region, az)
+				SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
+				FROM unnest(ARRAY['a', 'b', 'c']) z`)
+			w.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+				SELECT id, instance_type, region, az, CASE WHEN az = 'us-east-1c' THEN 0.01 ELSE 0.02 END, 'collector', now()
+				FROM pools`)
+			w.exec(`INSERT INTO move_rules (client_id, answer_minutes, maintenance, windows) VALUES ('k1', 60, ` + c.rules + `)`)
+			again := func() {
+				w.exec(`UPDATE planned_moves SET try_at = now()`)
+				w.planned()
+			}
+			w.plan(scheduled("soon", "i-0", time.Now().Add(10*time.Hour)))
+			again()
+			require.Contains(t, w.read(`SELECT refusal FROM planned_moves`), c.refusal)
+			require.Equal(t, "0", w.read(`SELECT count(*)::text FROM commands`))
+			if c.approve {
+				w.exec(`UPDATE move_approvals SET state = 'approved', answered_at = now(), answered_by = 'client:ann'`)
+				again()
+				require.Equal(t, "ordered used", w.read(`SELECT result || ' ' || state FROM planned_moves, move_approvals`))
+				return
+			}
+			w.exec(`UPDATE planned_moves SET due_at = now() + interval '50 minutes'`)
+			again()
+			require.Equal(t, "ordered 1", w.read(`SELECT result || ' ' || (SELECT count(*) FROM commands) FROM planned_moves`))
+		})
+	}
+}

@@ -28,6 +28,7 @@ type Place struct{ ClientID, Region string }
 type Sighting struct {
 	State  string
 	Marked time.Time // for interruption; zero when it is not
+	Action string    // what EC2 does with a marked instance: terminate or stop
 }
 
 // Survey is the third door: it asks EC2 about all instances of each place once in Every,
@@ -107,7 +108,7 @@ func (s *Survey) survey(ctx context.Context, p Place) error {
 		if !ends {
 			continue
 		}
-		if err := s.take(ctx, o, deadline); err != nil {
+		if err := s.take(ctx, o, deadline, seen[o.InstanceID].Action); err != nil {
 			return err
 		}
 	}
@@ -126,7 +127,7 @@ func endOf(seen Sighting, now time.Time) (deadline time.Time, ends bool) {
 	return time.Time{}, false
 }
 
-func (s *Survey) take(ctx context.Context, o Owner, deadline time.Time) error {
+func (s *Survey) take(ctx context.Context, o Owner, deadline time.Time, action string) error {
 	defer s.Follow.BeginNotice()()
 	got, err := s.Store.Take(ctx, o.ClientID, interruption.Notice{
 		AgentID:    o.AgentID,
@@ -134,6 +135,7 @@ func (s *Survey) take(ctx context.Context, o Owner, deadline time.Time) error {
 		Kind:       interruption.Termination,
 		Deadline:   deadline,
 		Door:       DescribeDoor,
+		Action:     interruption.ActionOf(action),
 		ArrivedAt:  s.Now(),
 	}, roles.JudgeNotice)
 	if err != nil {

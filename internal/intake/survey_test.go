@@ -77,14 +77,14 @@ func TestSurveyTakesNoticesIn(t *testing.T) {
 	w := newWorld(t)
 	marked := time.Now().Add(-20 * time.Second)
 	s := &sky{seen: map[string]intake.Sighting{
-		"i-0": {State: "running", Marked: marked},
+		"i-0": {State: "running", Marked: marked, Action: "stop"},
 		"i-1": {State: "running"},
 		"i-2": {State: "terminated"},
 	}}
 	w.runUntil(func() bool { return w.followed.count(roles.RuledFailOver)+w.followed.count(roles.RuledLaunch) == 2 },
 		w.survey(s, time.Hour))
-	require.Equal(t, "i-0 describe promoted,i-2 describe ",
-		w.read(`SELECT string_agg(instance_id || ' ' || door || ' ' || result, ',' ORDER BY instance_id) FROM notices`))
+	require.Equal(t, "i-0 describe stop promoted,i-2 describe  ",
+		w.read(`SELECT string_agg(instance_id || ' ' || door || ' ' || action || ' ' || result, ',' ORDER BY instance_id) FROM notices`))
 	require.Equal(
 		t,
 		"true",

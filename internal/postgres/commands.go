@@ -41,9 +41,11 @@ func scanCommand(row pgx.Row) (*switching.SwitchCommand, error) {
 // pending; one with the id of an earlier order is that order, as it stands. Fails
 // with agent.not_found for an agent that is deleted or without a primary, with
 // switch.busy, which names the operation, with switch.pool_blocked, and if the move is voluntary as
-// engine.MoveContext.Refusal does.
+// engine.MoveContext.Refusal and approval.Consent.Judge do. One that a person has to approve
+// becomes a question, and fails with switch.awaits_approval until that is answered.
 func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*switching.SwitchCommand, error) {
 	var out *switching.SwitchCommand
+	var waits error
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if in.Voluntary { // before the agent's row: every transaction takes the two in this order
 			if _, err := tx.Exec(ctx, `SELECT FROM fleet_limits FOR NO KEY UPDATE`); err != nil {
@@ -66,8 +68,14 @@ func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*swit
 		if err := decisions.CheckPoolOpen(ctx, tx, in); err != nil {
 			return err
 		}
+		var permit *decisions.Permit
 		if in.Voluntary {
-			if err := decisions.CheckMovingLimits(ctx, tx, in.AgentID); err != nil {
+			var err error
+			if permit, err = decisions.CheckMove(ctx, tx, in); err != nil {
+				return err
+			}
+			if permit.NeedsAnswer() { // the question is stored, and the order is not
+				waits, err = permit.Ask(ctx, tx)
 				return err
 			}
 		}
@@ -105,6 +113,7 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 		}
 		b := &pgx.Batch{}
 		queueOperation(b, openedSwitch(out, name, in.Reason))
+		permit.QueueUse(b, out.ID)
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
@@ -129,13 +138,16 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 			},
 		})
 	})
+	if err == nil {
+		err = waits
+	}
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// checkReachable refuses an order that cannot work from where the agent lives. Fails with
+// checkReachable refuses an order that cannot work from where the agent runs. Fails with
 // switch.invalid_target. An agent without a primary is refused by the order itself.
 func checkReachable(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) error {
 	var here switching.CurrentPlace

@@ -45,6 +45,25 @@ func TestNoticeThroughTwoDoors(t *testing.T) {
 	}
 }
 
+// TestActionOfANotice: what AWS does with the instance is that of the first door that knows it.
+func TestActionOfANotice(t *testing.T) {
+	t.Parallel()
+	g := guard(t)
+	for _, c := range []struct{ said, want interruption.Action }{
+		{"", ""}, {interruption.Hibernate, interruption.Hibernate}, {"", interruption.Hibernate},
+		{interruption.Terminate, interruption.Hibernate},
+	} {
+		n := termination("i-0")
+		n.Action = c.said
+		g.take("", n)
+		require.Equal(t, string(c.want), one[string](g, `SELECT action FROM notices`))
+	}
+	facts, err := (&postgres.Roles{DB: g.DB}).Termination(t.Context(), termination("i-0").AgentID, "i-0")
+	require.NoError(t, err)
+	require.Equal(t, interruption.Hibernate, facts.Notice.Action)
+	require.Equal(t, interruption.Action(""), interruption.ActionOf("reboot"))
+}
+
 // TestTakeAgainIsNoDoor: a Guardian that judges a notice again is not its second door.
 func TestTakeAgainIsNoDoor(t *testing.T) {
 	t.Parallel()

@@ -175,7 +175,7 @@ func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessag
 	return out, pg.Translate(err)
 }
 
-// Whereabouts says where an instance of the agent lives. Fails with
+// Whereabouts says where an instance of the agent is. Fails with
 // agent.instance_of_another_tenant.
 func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) (*activities.EndingInstance, error) {
 	var out activities.EndingInstance

@@ -14,8 +14,8 @@ import (
 
 // Remove marks an agent deleted and answers what has to be ended after it: its
 // open replicas are retiring, its pending commands cancelled, its notices closed,
-// its primary has no agent any more. What we launched is ours to end, also what was
-// kept after a move or is left to AWS: no row names it afterwards. An instance
+// its primary has no agent. What we launched is ours to end, also what was kept after a
+// move or is left to AWS, because no row names it afterwards. An instance
 // that we did not launch is the tenant's and keeps running. A second removal answers
 // what is still left.
 // Fails with agent.not_found.
@@ -110,7 +110,7 @@ func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 }
 
 // MarkRetiring takes an instance out of its role before it is terminated, and
-// answers where it lives. The refusal of a primary and the mark are one
+// answers where it is. The refusal of a primary and the mark are one
 // statement, so no change of roles comes between them. One that is retiring or
 // retired already is answered again. Fails with roles.is_primary and
 // agent.instance_of_another_tenant.

@@ -19,12 +19,12 @@ import (
 // the notice is open.
 const insertNotice = `
 INSERT INTO notices AS n (client_id, agent_id, instance_id, kind, deadline, door, arrived_at, wanted_replica,
-    delivered_at)
+    delivered_at, action)
 SELECT i.client_id, i.agent_id, i.id, $3,
     least(greatest(coalesce($4::timestamptz, t.now + $5::float8 * interval '1 second'), t.now),
     t.now + $6::float8 * interval '1 second'),
     $7, $8::timestamptz, $9,
-    CASE WHEN $10::bool THEN t.now END
+    CASE WHEN $10::bool THEN t.now END, $11
 FROM instances i, (SELECT clock_timestamp() AS now) t
 WHERE i.id = $2
   AND i.agent_id = $1
@@ -40,6 +40,7 @@ SET arrivals = n.arrivals + CASE WHEN $10::bool THEN 0 ELSE 1 END,
     AND excluded.door <> n.door
     AND NOT $10::bool THEN n.arrivals + 1 ELSE n.second_arrival END,
     deadline = CASE WHEN n.result = '' THEN least(n.deadline, excluded.deadline) ELSE n.deadline END,
+    action = CASE WHEN n.action = '' THEN excluded.action ELSE n.action END,
     wanted_replica = CASE WHEN n.wanted_replica = '' THEN excluded.wanted_replica ELSE n.wanted_replica END,
     delivered_at = CASE WHEN $10::bool THEN coalesce(n.delivered_at, clock_timestamp()) ELSE n.delivered_at END`
 
@@ -52,7 +53,7 @@ func noticeRow(n interruption.Notice, again bool) []any {
 	}
 	return []any{n.AgentID, n.InstanceID, n.Kind, pg.TimeOrNull(n.Deadline), lead.Seconds(), furthest.Seconds(),
 		cmp.Or(n.Door, "http"),
-		pg.TimeOrNull(n.ArrivedAt), n.ReplicaID, again}
+		pg.TimeOrNull(n.ArrivedAt), n.ReplicaID, again, n.Action}
 }
 
 // queueInterruption keeps a notice, and records the event, the first time that the notice

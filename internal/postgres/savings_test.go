@@ -49,6 +49,13 @@ func (m *month) runs(id, role, zone, mode string, from, until float64) {
 	)
 }
 
+func nullTime(t time.Time, n float64) *time.Time {
+	if n == 0 {
+		return nil
+	}
+	return &t
+}
+
 // costs has a zone's five minutes cost so much from an hour to another.
 func (m *month) costs(zone string, dollars, from, until float64) {
 	m.t.Helper()
@@ -262,4 +269,50 @@ func TestTotalIsTheSumOfTheMonths(t *testing.T) {
 	open, err = h.FirstOpenMonth(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "2026-11-01", open.Format(time.DateOnly))
+}
+
+// TestAMonthSaysItsParts: what ran beside a primary, the hours of primaries, the hours without
+// a price, and the price list. What EC2 took back in its first hour is free.
+func TestAMonthSaysItsParts(t *testing.T) {
+	t.Parallel()
+	m := newMonth(guard(t), 2026, time.November)
+	m.runs("i", "retired", "a", "spot", -10, 11)  // primary for ten hours of the month, an hour beside
+	m.runs("n", "primary", "b", "ondemand", 8, 0) // two hours beside, then primary
+	m.runs("free", "retired", "a", "spot", 12, 12.5)
+	m.exec(`UPDATE instances SET terminate_by = 'aws' WHERE id = 'free'`)
+	m.runs("dark", "retired", "f", "spot", 12, 13)
+	m.moves(1, "i", "n", 10)
+	m.costs("a", 0.02, 0, 20)
+	require.NoError(t, (&housekeeping.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, m.at(20)))
+	require.InDelta(t, 11*0.02+12*0.04, one[float64](m.guarded, `SELECT actual::float8 FROM client_savings`), 1e-6)
+	require.InDelta(t, 1*0.02+2*0.04,
+		one[float64](m.guarded, `SELECT (details->>'replica_cost')::float8 FROM client_savings`), 1e-6)
+	require.Equal(t, "20.0000 1.0000 true", one[string](m.guarded, `
+		SELECT concat_ws(' ', details->>'primary_hours', details->>'unpriced_hours', provisional::text)
+		FROM client_savings`))
+	require.Contains(t, one[string](m.guarded, `SELECT details->>'price_list' FROM client_savings`), "pricing-api")
+}
+
+// TestAMonthClosesOnce: later runs leave it alone, whatever prices are by then, and the total
+// of the client is the sum.
+func TestAMonthClosesOnce(t *testing.T) {
+	t.Parallel()
+	m := newMonth(guard(t), 2026, time.November)
+	m.runs("i", "primary", "a", "spot", 0, 0)
+	m.costs("a", 0.01, 0, 721)
+	h := &housekeeping.Housekeeping{DB: m.db}
+	compute := func(after time.Duration) {
+		require.NoError(t, h.ComputeSavings(t.Context(), "k1", m.first, m.first.AddDate(0, 1, 0).Add(after)))
+	}
+	compute(time.Hour)
+	compute(time.Hour)
+	open, err := h.ClientsOf(t.Context(), m.first)
+	require.NoError(t, err)
+	require.NotContains(t, open, "k1")
+	m.exec(`UPDATE on_demand_prices SET price = 1`)
+	compute(2 * time.Hour)
+	require.Equal(t, "21.600000 false",
+		one[string](m.guarded, `SELECT concat_ws(' ', savings, CASE WHEN provisional THEN 'true' ELSE 'false' END) FROM client_savings`),
+		"720 hours at 0.03")
+	require.Equal(t, "21.600000", one[string](m.guarded, `SELECT total_savings::text FROM clients WHERE id = 'k1'`))
 }

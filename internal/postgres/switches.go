@@ -28,7 +28,7 @@ const (
           AND coalesce(i.retiring_since, i.terminated_at, clock_timestamp()) > h.changed_at + interval '5 minutes')`
 )
 
-// selectSwitch reads how a switch stands, in one row. What is compared with now is
+// selectSwitch reads the state of a switch, in one row. What is compared with now is
 // compared with the database's clock. An instance on which the agent registered while
 // it performed the order counts as named, until its report names one.
 //
@@ -116,7 +116,7 @@ LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 WHERE a.id = $1
   AND coalesce(c.id, s.id) IS NOT NULL`
 
-// Switch reads how a switch stands. Fails with switch.command_not_found when nothing
+// Switch reads the state of a switch. Fails with switch.command_not_found when nothing
 // ordered it and no agent reported it.
 func (s *Switches) Switch(ctx context.Context, agentID, switchID string) (*activities.SwitchFacts, error) {
 	var row struct {

@@ -8,7 +8,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Termination reads how the loss of an instance stands: the notice with the moments
+// Termination reads the state of the loss of an instance: the notice with the moments
 // of its failover, the agent's settings, and what is still to be called off. Fails
 // with agent.not_found when there is no such notice.
 func (s *Roles) Termination(ctx context.Context, agentID, instanceID string) (*activities.TerminationFacts, error) {
@@ -24,6 +24,7 @@ SELECT n.deadline,
     n.deadline <= clock_timestamp(),
     (extract(epoch FROM n.deadline - clock_timestamp()) * 1000000000)::bigint,
     n.door,
+    n.action,
     n.arrived_at,
     n.received_at,
     n.result,
@@ -51,7 +52,7 @@ LEFT JOIN operations op ON op.id = 'termination/' || n.agent_id || '/' || n.inst
 WHERE n.agent_id = $1
   AND n.instance_id = $2
   AND n.kind = 'termination-notice'`, agentID, instanceID).
-		Scan(&o.Deadline, &o.Past, &o.Left, &out.Notice.Door, &out.ArrivedAt, &out.ReceivedAt, &o.Result,
+		Scan(&o.Deadline, &o.Past, &o.Left, &out.Notice.Door, &out.Notice.Action, &out.ArrivedAt, &out.ReceivedAt, &o.Result,
 			&o.ReplicaID, &o.NewPrimary, &out.ChangedAt,
 			&out.JudgedAt, &out.Keeping, &out.Launcher, &out.LogicalID, &out.Primary, &out.Gone,
 			&out.EndedBy, &out.Switches)

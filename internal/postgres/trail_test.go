@@ -45,9 +45,9 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, sealed, 2)
 	require.Equal(t, []any{"job_paused", trail.Done, "operator", "ann", "session-1", "192.0.2.1", "r-1"},
-		[]any{sealed[0].Type, sealed[0].Outcome, sealed[0].ActorKind, sealed[0].ActorID, sealed[0].TokenID,
-			sealed[0].Address, sealed[0].RequestID})
-	require.JSONEq(t, `{"job":"x"}`, sealed[0].Details)
+		[]any{sealed[0].Entry.Type, sealed[0].Entry.Outcome, sealed[0].Entry.ActorKind, sealed[0].Entry.ActorID, sealed[0].Entry.TokenID,
+			sealed[0].Entry.Address, sealed[0].Entry.RequestID})
+	require.JSONEq(t, `{"job":"x"}`, sealed[0].Entry.Details)
 
 	for _, harm := range []string{
 		`UPDATE trail SET actor = 'operator:bob'`, `DELETE FROM trail`, `TRUNCATE trail`,
@@ -94,6 +94,42 @@ func TestAChangedTrailShows(t *testing.T) {
 				`ALTER TABLE trail DISABLE TRIGGER ALL; ALTER TABLE trail_seals DISABLE TRIGGER ALL; `+harm)
 			require.NoError(t, err)
 			_, _, err = store.Verify(t.Context())
+			require.True(t, fault.Is(err, trail.Broken), "%v", err)
+		})
+	}
+}
+
+// TestATrailThatWasMadeAnewShows: an owner of the database can take the guards away and make a
+// chain that is whole. It lacks a hash that has left the database in the log.
+func TestATrailThatWasMadeAnewShows(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]string{
+		"its end is cut": `DELETE FROM trail_seals WHERE entry_id > 2; DELETE FROM trail WHERE id > 2`,
+		"it is sealed again": `
+			UPDATE trail SET message = 'nothing' WHERE id = 2;
+			DELETE FROM trail_seals;
+			INSERT INTO trail_unsealed SELECT id FROM trail`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := postgrestest.Open(t)
+			store := &audit.Trail{DB: db}
+			for range 3 {
+				require.NoError(t, store.Add(t.Context(), audit.TrailEntry{Type: "t", Outcome: trail.Done, Actor: "a", Message: "m"}))
+			}
+			sealed, err := store.Seal(t.Context(), time.Now())
+			require.NoError(t, err)
+			shipped := [][]byte{sealed[0].Hash, sealed[2].Hash}
+			_, _, err = store.Verify(t.Context(), shipped...)
+			require.NoError(t, err)
+			_, err = db.Pool.Exec(t.Context(),
+				`ALTER TABLE trail DISABLE TRIGGER ALL; ALTER TABLE trail_seals DISABLE TRIGGER ALL; `+harm)
+			require.NoError(t, err)
+			_, err = store.Seal(t.Context(), time.Now())
+			require.NoError(t, err)
+			_, _, err = store.Verify(t.Context())
+			require.NoError(t, err, "the chain by itself is whole")
+			_, _, err = store.Verify(t.Context(), shipped...)
 			require.True(t, fault.Is(err, trail.Broken), "%v", err)
 		})
 	}

@@ -73,7 +73,7 @@ func (k Keys) BoxFor(use string) Box { return Box{keys: k, use: use} }
 var header = []byte{0x01, 'S', 'K', '1'}
 
 func headerOf(id string) []byte {
-	return append(append(bytes.Clone(header), byte(len(id))), id...) //nolint:gosec // ParseKeys bounds it
+	return append(append(bytes.Clone(header), byte(len(id))), id...) //nolint:gosec // NewKeys bounds it
 }
 
 // aead is the cipher of a key for the box's use. The key without an id is used as it is.

@@ -21,7 +21,7 @@ type Source interface {
 // Serving holds the engines of one process and follows the database.
 // It asks every two seconds, so that a swap reaches every process within five
 // without a restart. An engine that cannot be loaded is reported and tried again,
-// while the process goes on with the one it has. Fill in the exported fields, let Run own
+// while the process continues with the one it has. Fill in the exported fields, let Run own
 // it, and ask EngineFor for each decision.
 type Serving struct {
 	Source Source
@@ -201,7 +201,7 @@ func (s *Serving) Look(ctx context.Context) {
 	s.release(is)
 }
 
-// unfit says why an engine is not to decide any more, if it gives a reason.
+// unfit says why an engine is to decide no longer, if it gives a reason.
 func unfit(e engine.Engine) error {
 	if judged, ok := e.(interface{ Unfit() error }); ok {
 		return judged.Unfit()

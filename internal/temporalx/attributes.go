@@ -39,8 +39,8 @@ type Attributes struct {
 	asked   time.Time
 }
 
-// How old an answer of the namespace may be, for those who look now and then and
-// for a start that was refused, and how long one question may take.
+// How old an answer of the namespace may be, for probes and for a start that was refused,
+// and how long one question may take.
 const (
 	looked    = 30 * time.Second
 	refused   = time.Second

@@ -105,15 +105,15 @@ func (t *Tracing) Close(ctx context.Context) error {
 // out: tenants would fill it.
 func Propagator() propagation.TextMapPropagator { return propagation.TraceContext{} }
 
-// elsewhere is the share of traces that are kept of what is no interruption.
+// elsewhere is the share that is kept of traces without an interruption or a move.
 const elsewhere = 0.01
 
 // important keeps every trace that begins with an interruption or a move, and a share of
 // all others.
 type important struct{ others sdk.Sampler }
 
-// beginnings are parts of the names of first spans: of routes, and of the workflows and
-// messages that a lost trace begins anew with.
+// beginnings are parts of the names of the first spans of important traces: routes, and the
+// workflows and messages that begin a new trace when the route's one is lost.
 var beginnings = []string{"/termination", "/rebalance-recommendation", "/create-emergency-replica", "/force-switch",
 	"/promote", "Termination", "Switch", "Promotion", "termination-notice"}
 

@@ -8,7 +8,7 @@ import (
 )
 
 // PriceCollection reads from EC2 what pools cost, so that a pool is known before
-// an agent lives in it.
+// an agent runs in it.
 func PriceCollection(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	var prices *activities.Prices
 	return runJob[activities.PricesCollected](ctx, "price-collection", in, steps.JobPolicy, prices.CollectPrices)

@@ -209,7 +209,7 @@ func (r *rollout) next() *order {
 	return o
 }
 
-// run is the loop. It says whether the rollout goes on in another run.
+// run is the loop. It says whether the rollout continues in another run.
 func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 	if r.in.Carried == nil {
 		if refused := r.validate(ctx); refused || r.progress.Phase.Ended() {
@@ -313,8 +313,8 @@ func (r *rollout) closeRefused(ctx workflow.Context, cause error) {
 	_ = r.close(ctx, mlmodel.Rejected, r.progress.Error, verdict{})
 }
 
-// lost ends a rollout that could not enter a stage: its row is not open any more,
-// or what it wanted has come about without it; any other failure is one.
+// lost ends a rollout that could not enter a stage because its row is closed or what it
+// wanted has come about without it. Any other cause is returned as a failure.
 func (r *rollout) lost(ctx workflow.Context, cause error) error {
 	switch {
 	case fault.Is(cause, mlmodel.WrongPhase):

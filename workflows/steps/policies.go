@@ -42,7 +42,7 @@ var (
 		},
 	}
 	// PagePolicy is for the projection that pages read. Nothing waits for it
-	// long: an operation goes on without its page.
+	// long: an operation continues without its page.
 	PagePolicy = workflow.LocalActivityOptions{
 		StartToCloseTimeout:    2 * time.Second,
 		ScheduleToCloseTimeout: 5 * time.Second,

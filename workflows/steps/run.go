@@ -65,7 +65,7 @@ func RunUntilSaved(ctx workflow.Context, summary string, activity, out any, args
 }
 
 // RetryWhileUnavailable tries a short step inside the workflow task first. While Postgres stays
-// away, an activity goes on for as long as it takes; a refusal is final at once.
+// away, an activity continues for as long as it takes; a refusal is final at once.
 func RetryWhileUnavailable(
 	ctx workflow.Context,
 	policy workflow.LocalActivityOptions,

@@ -242,7 +242,7 @@ test('everything is reached from the keyboard', async ({ page }) => {
 
 const pages = () => ({
   now: '/', fleet: '/fleet', agent: '/agents/' + depot.id, failover, operations: '/operations', pools: '/pools?pool=c5.large.us-east-1a', savings: '/savings', rollouts: '/rollouts',
-  decisions: '/decisions', failovers: '/failovers', jobs: '/jobs', clients: '/clients', client: '/clients/' + tenant.id, audit: '/audit', system: '/system',
+  decisions: '/decisions', approvals: '/approvals', failovers: '/failovers', jobs: '/jobs', clients: '/clients', client: '/clients/' + tenant.id, audit: '/audit', system: '/system',
 })
 
 // The rows of a table are made of the same cells: the first of them stand for all.
@@ -321,6 +321,7 @@ test('the waterfall is read to its end', async ({ page }) => {
   await open(page, failover)
   await expect(page.getByTestId('verdict')).toContainText('The operation has ended.', { timeout: 75_000 })
   await expect(page.getByRole('cell', { name: 'operation ended' })).toBeVisible()
+  await expect(page.getByRole('cell', { name: /^i-[0-9a-f]+ is gone$/ })).toBeVisible()
   await expect(page.getByText('succeeded').first()).toBeVisible()
   expect(complaints).toEqual([])
 })

@@ -26,27 +26,42 @@ const sim = async <T>(s: Stack, method: string, path: string, body?: unknown): P
   return (text ? JSON.parse(text) : {}) as T
 }
 
-const simState = (s: Stack) => sim<{ instances: { instance_id: string; state: string; image_id: string }[] }>(s, 'GET', 'state?live=true')
+const simState = (s: Stack) => sim<{ instances: { instance_id: string; state: string }[] }>(s, 'GET', 'state?live=true')
 
 export const setDelays = (s: Stack, pending: number) =>
   sim(s, 'POST', 'delays', { pending_seconds: pending, checks_seconds: 1, shutting_down_seconds: 2, visibility_seconds: 0.2, notice_seconds: 120 })
 
-/** startAgent launches a spot instance and registers the agent on it. */
-export async function startAgent(s: Stack, t: Tenant, name: string, type: string, zone: string): Promise<Agent> {
-  const image = await until('an image', async () => (await simState(s)).instances[0]?.image_id)
-  const form = new URLSearchParams({
-    Action: 'RunInstances', Version: '2016-11-15', ImageId: image, InstanceType: type, MinCount: '1', MaxCount: '1',
-    'Placement.AvailabilityZone': zone, 'InstanceMarketOptions.MarketType': 'spot',
+const ec2 = async (s: Stack, body: Record<string, string>): Promise<string> => {
+  const answer = await fetch(s.ec2 + '/', {
+    method: 'POST', body: new URLSearchParams({ Version: '2016-11-15', ...body }),
+    headers: { Authorization: 'AWS4-HMAC-SHA256 Credential=demo/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0' },
+  })
+  return answer.text()
+}
+
+/** linuxImage is the image whose prices the demo knows from its beginning. */
+const linuxImage = async (s: Stack): Promise<string> => {
+  const text = await ec2(s, { Action: 'DescribeImages', 'Filter.1.Name': 'name', 'Filter.1.Value.1': 'simulated-linux-x86_64' })
+  const image = /<imageId>(ami-[0-9a-f]+)<\/imageId>/.exec(text)?.[1]
+  if (!image) throw new Error('there is no image: ' + text)
+  return image
+}
+
+/** startAgent launches an instance and registers the agent on it. */
+export async function startAgent(s: Stack, t: Tenant, name: string, type: string, zone: string, mode: 'spot' | 'ondemand' = 'spot'): Promise<Agent> {
+  const image = await linuxImage(s)
+  const text = await ec2(s, {
+    Action: 'RunInstances', ImageId: image, InstanceType: type, MinCount: '1', MaxCount: '1',
+    'Placement.AvailabilityZone': zone, ...(mode === 'spot' ? { 'InstanceMarketOptions.MarketType': 'spot' } : {}),
     // In a shared account an instance names its client, or nothing is done for it.
     'TagSpecification.1.ResourceType': 'instance', 'TagSpecification.1.Tag.1.Key': 'spotkeeper:client', 'TagSpecification.1.Tag.1.Value': t.id,
+    'TagSpecification.1.Tag.2.Key': 'team', 'TagSpecification.1.Tag.2.Value': 'of ' + name,
   })
-  const answer = await fetch(s.ec2 + '/', { method: 'POST', body: form, headers: { Authorization: 'AWS4-HMAC-SHA256 Credential=demo/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0' } })
-  const text = await answer.text()
   const instance = /<instanceId>(i-[0-9a-f]+)<\/instanceId>/.exec(text)?.[1]
   if (!instance) throw new Error('no instance was launched: ' + text)
   await until('the instance', async () => (await simState(s)).instances.some((i) => i.instance_id === instance && i.state === 'running'))
   const got = await call<{ agent_id: string }>(s, 'POST', '/api/agents/register', t.token, {
-    client_token: t.token, logical_agent_id: name, hostname: name + '-1', instance_id: instance, instance_type: type, region: 'us-east-1', az: zone, ami_id: image, mode: 'spot', agent_version: '4.0.0',
+    client_token: t.token, logical_agent_id: name, hostname: name + '-1', instance_id: instance, instance_type: type, region: 'us-east-1', az: zone, ami_id: image, mode, agent_version: '4.0.0',
   })
   await until('its adoption', async () => (await call<{ primary: { proof: string } }>(s, 'GET', `/api/client/agents/${got.agent_id}/state`, t.token)).primary.proof === 'adopted')
   return { id: got.agent_id, name, instance }

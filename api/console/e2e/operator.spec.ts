@@ -122,6 +122,106 @@ test('a pool is blocked with a reason and an end, which explain says, and opened
   await expect(page.getByText('No pool is blocked.')).toBeVisible()
 })
 
+test('operations are chosen by their cause', async ({ page }) => {
+  await open(page, '/operations?kind=replica')
+  const table = page.getByRole('group', { name: 'Operations' })
+  await table.getByTitle('Only operations of this cause').first().click()
+  await expect(page).toHaveURL(/cause=\w+/)
+  const cause = new URL(page.url()).searchParams.get('cause')!
+  await expect(async () => {
+    const shown = await table.getByTitle('Only operations of this cause').allTextContents()
+    expect([...new Set(shown)]).toEqual([cause.replaceAll('_', ' ').replaceAll('-', ' ')])
+  }).toPass({ timeout: 15_000 })
+  await page.getByRole('button', { name: /^Only because of / }).click()
+  await expect(page).toHaveURL(/kind=replica$/)
+  await open(page, '/operations?cause=' + encodeURIComponent('no such cause'))
+  await expect(page.getByText('No operation is like this.')).toBeVisible()
+})
+
+test('the audit is exported as its filter chooses', async ({ page }) => {
+  await open(page, '/audit?type=client_created')
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export CSV' }).click()])
+  expect(file.suggestedFilename()).toMatch(/^audit-\d{4}-\d{2}-\d{2}\.csv$/)
+  const rows = readFileSync((await file.path())!, 'utf8').trimEnd().split('\n')
+  expect(rows[0]).toBe('id,at,type,severity,actor,message,client_id,client_name,agent_id,agent_name,metadata')
+  expect(rows.length).toBeGreaterThan(1)
+  for (const row of rows.slice(1)) expect(row).toContain(',client_created,')
+  await page.getByLabel('Before, UTC').fill('2020-01-01')
+  await expect(page).toHaveURL(/until=2020-01-01/)
+  await expect(page.getByText('No entry is like this.')).toBeVisible()
+})
+
+test('an agent shows what follows it, and savings are summed by its tags', async ({ page }) => {
+  test.setTimeout(150_000)
+  await operator(s, 'POST', '/api/admin/schedules/monthly-savings/trigger', {})
+  await open(page, '/agents/' + ledger.id)
+  const follows = page.getByRole('region', { name: 'What follows it to its next instance' })
+  await expect(follows).toContainText('team = of ledger', { timeout: 90_000 }) // the job that asks EC2 begins at the next full minute
+  await expect(follows).toContainText('/dev/')
+  await open(page, '/savings')
+  await page.getByLabel('By tag').selectOption('team')
+  await expect(page).toHaveURL(/tag=team/)
+  await expect(page.getByRole('region', { name: 'By tag and month' }).getByRole('cell', { name: 'of ledger' })).toBeVisible({ timeout: 45_000 })
+  const rows = await csvOf(page, 'By tag and month')
+  expect(rows[0]).toBe('Month,team,Agents,On demand,Paid,Of it standbys,Saved')
+})
+
+test('the system shows queues of events, and the components with their licences', async ({ page }) => {
+  await open(page, '/system')
+  const queues = page.getByRole('region', { name: /^Queues of AWS/ }).first()
+  await expect(queues.getByText('works').first()).toBeVisible()
+  await page.getByRole('button', { name: 'Show them' }).click()
+  const rows = await csvOf(page, 'Components and licences')
+  expect(rows[0]).toBe('Component,Version,Licence,Checksum')
+  for (const name of ['github.com/gin-gonic/gin', 'react', 'uplot']) expect(rows.some((r) => r.startsWith(name + ','))).toBe(true)
+})
+
+test('a move that its client wants to be asked about waits for the answer, and is then made', async ({ page }) => {
+  test.setTimeout(240_000)
+  const careful = await createTenant(s, 'Careful ' + Date.now())
+  await open(page, '/clients/' + careful.id)
+  const rules = page.getByRole('region', { name: 'Voluntary moves' })
+  await expect(rules).toContainText('to a spot poolmade without a question')
+  await rules.getByRole('button', { name: 'Change …' }).click()
+  const dialog = page.getByRole('alertdialog')
+  await expect(dialog.getByRole('button', { name: 'Save' })).toBeDisabled()
+  await dialog.getByLabel('to a spot pool').selectOption('ask')
+  await dialog.getByRole('button', { name: 'Add a window' }).click()
+  await dialog.getByLabel('Opens (cron)').fill('sometimes')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog.getByRole('alert')).toBeVisible()
+  await dialog.getByRole('button', { name: 'Remove the window 1' }).click()
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(rules).toContainText('to a spot poolmade after an approval')
+
+  // Nothing else here runs on this type, so no interruption makes its pools too risky for a voluntary move.
+  const till = await startAgent(s, careful, 'till', 'r5.large', 'us-east-1a', 'ondemand')
+  const decide = () => operator(s, 'POST', '/api/admin/schedules/fleet-decisions/trigger', {})
+  const list = () => operator<{ approvals: { state: string; operation_id: string | null }[] }>(s, 'GET', '/api/approvals?client_id=' + careful.id)
+  await until('a question', async () => {
+    await decide()
+    await new Promise((r) => setTimeout(r, 2_000))
+    if ((await list()).approvals.length > 0) return true
+    throw new Error((await operator<{ sentences: string[] }>(s, 'GET', `/api/client/agents/${till.id}/explain`)).sentences.join('\n'))
+  }, 120)
+  await open(page, '/')
+  await expect(page.getByRole('region', { name: 'Waits for an approval' }).last()).toContainText('till')
+  await page.getByRole('region', { name: 'Waits for an approval' }).first().getByRole('link', { name: 'All' }).click()
+  const row = page.getByRole('group', { name: 'Approvals' }).getByRole('row').filter({ hasText: 'till' })
+  await expect(row).toContainText(till.instance)
+  await expect(row.getByRole('timer')).toBeVisible()
+  await row.getByRole('button', { name: 'Approve the move of till' }).click()
+  await expect(page.getByRole('alertdialog')).toContainText(`till leaves ${till.instance} for r5.large.us-east-1`)
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Approve' }).click()
+  await expect(row).toContainText('operator:ada')
+  await until('its switch', async () => {
+    await decide()
+    await new Promise((r) => setTimeout(r, 2_000))
+    return (await list()).approvals[0]!.state === 'used'
+  }, 60)
+  await expect(row.getByRole('link', { name: 'switch' })).toBeVisible({ timeout: 30_000 })
+})
+
 test('an operation that waits for a person says what to do, and is mended', async ({ page }) => {
   test.setTimeout(420_000)
   await open(page, '/')

@@ -1,5 +1,6 @@
 import { expect, test, type BrowserContext, type Page } from '@playwright/test'
-import { createTenant, operator, register, startAgent, type Agent, type Tenant } from './fleet'
+import { createTenant, operator, register, startAgent, wantStandby, type Agent, type Tenant } from './fleet'
+import { startProxy } from './proxy'
 import { sessionFile } from './setup'
 import { killApi, operatorToken, readStack, startApi, until, type Stack } from './stack'
 
@@ -82,7 +83,7 @@ test.describe('with a session', () => {
     const operations = await operator<{ operations: { id: string }[] }>(s, 'GET', '/api/operations?limit=1')
     for (const path of [
       '/', '/fleet?status=online', '/agents/' + silo.id, '/operations?kind=replica', '/operations/' + encodeURIComponent(operations.operations[0]!.id), '/failovers?days=7', '/pools?pool=c5.large.us-east-1a',
-      '/savings?months=3', '/decisions?hours=6', '/rollouts', '/jobs', '/clients', '/clients/' + tenant.id, '/audit?by=all', '/system',
+      '/savings?months=3', '/decisions?hours=6', '/approvals?state=pending', '/rollouts', '/jobs', '/clients', '/clients/' + tenant.id, '/audit?by=all', '/system',
     ]) {
       await open(page, path)
       await expect(page.getByText(/^Reading /)).toHaveCount(0)
@@ -113,10 +114,10 @@ test.describe('with a session', () => {
     await open(page, '/agents/' + silo.id)
     const dialog = await pauseDialog(page, 'from the first tab')
     await dialog.getByRole('button', { name: 'Pause' }).click()
-    await expect(other.getByText('paused (agent)').first()).toBeVisible({ timeout: 5_000 })
+    await expect(other.getByText('paused (agent)').first()).toBeVisible() // by the clock it would be read within a minute
     await other.getByRole('button', { name: 'Resume …' }).click()
     await other.getByRole('alertdialog').getByRole('button', { name: 'Resume' }).click()
-    await expect(page.getByRole('button', { name: 'Pause …' })).toBeVisible({ timeout: 5_000 })
+    await expect(page.getByRole('button', { name: 'Pause …' })).toBeVisible()
     await other.close()
   })
 
@@ -133,6 +134,58 @@ test.describe('with a session', () => {
     await expect(page.getByRole('alertdialog')).toHaveCount(0)
     await expect(page.getByText('paused (agent)').first()).toBeVisible()
     await resume()
+  })
+
+  test('a stream that is cut is resumed after the last event that was seen', async ({ page }) => {
+    const proxy = await startProxy(s.base)
+    await page.goto(proxy.base + '/agents/' + silo.id)
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    await wantStandby(s, tenant, silo)
+    await expect(page.locator('.node.standby')).toBeVisible() // an event said so
+    proxy.cut()
+    await expect(page.getByText(/Connection lost .* ago: what you see may be old/)).toBeVisible()
+    await operator(s, 'POST', '/api/fleet/pause', { agent_ids: [silo.id], minutes: 15, reason: 'while the stream is cut' })
+    const again = page.waitForRequest((r) => /\/api\/admin\/events\?after=[0-9]{10,}$/.test(r.url()))
+    proxy.mend()
+    await again
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    await expect(page.getByText('paused (agent)').first()).toBeVisible()
+    await expect(page.getByText(/Connection lost/)).toHaveCount(0)
+    proxy.close()
+    await resume()
+  })
+
+  test('a connection that ends without a word is noticed, and said', async ({ page }) => {
+    const proxy = await startProxy(s.base)
+    await page.clock.install()
+    await page.goto(proxy.base + '/')
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    proxy.freeze()
+    await page.clock.fastForward('00:45')
+    await expect(page.getByText(/Connection lost .* ago: what you see may be old/)).toBeVisible()
+    proxy.mend()
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    proxy.close()
+  })
+
+  test('a page that is held still reads nothing until it goes on', async ({ page }) => {
+    await page.clock.install()
+    for (const path of ['/', '/jobs', '/system']) {
+      await page.goto(s.base + path)
+      await expect(page.locator('[data-link="live"]')).toBeVisible()
+      await expect(page.getByText(/^Reading /)).toHaveCount(0)
+      await page.getByRole('button', { name: 'Hold still' }).click()
+      await expect(page.locator('[data-link="paused"]')).toBeVisible()
+      await page.waitForLoadState('networkidle') // what was asked before has been answered
+      const asked: string[] = []
+      page.on('request', (r) => asked.push(new URL(r.url()).pathname))
+      await page.clock.fastForward('05:00')
+      await page.evaluate(() => fetch('/health')) // what an interval has begun was asked before this
+      expect(asked, path).toEqual(['/health'])
+      await page.getByRole('button', { name: 'Go on' }).click()
+      await expect(page.locator('[data-link="live"]')).toBeVisible()
+      page.removeAllListeners('request')
+    }
   })
 
   test('a dialog keeps the focus, and gives it back to its button', async ({ page }) => {
@@ -179,7 +232,7 @@ test.describe('with a session', () => {
   test('at 200 % every page has its width, its pages and its way out', async ({ page }) => {
     test.setTimeout(120_000)
     await page.setViewportSize({ width: 640, height: 450 }) // 1280 × 900, twice as large
-    for (const path of ['/', '/fleet', '/agents/' + silo.id, '/operations', '/failovers', '/pools', '/savings', '/decisions', '/rollouts', '/jobs', '/clients/' + tenant.id, '/audit', '/system']) {
+    for (const path of ['/', '/fleet', '/agents/' + silo.id, '/operations', '/failovers', '/pools', '/savings', '/decisions', '/approvals', '/rollouts', '/jobs', '/clients/' + tenant.id, '/audit', '/system']) {
       await open(page, path)
       await expect(page.getByText(/^Reading /)).toHaveCount(0)
       expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(640)
@@ -270,7 +323,7 @@ test('a client without agents finds empty pages that say what to do', async ({ p
   const made = await operator<{ token: string }>(s, 'POST', `/api/client/${none.id}/credentials`, { kind: 'tenant', name: 'first', scope: 'admin' })
   await page.goto(s.base + '/login?next=%2F#token=' + made.token)
   await expect(page).toHaveURL(s.base + '/')
-  for (const path of ['/', '/fleet', '/operations', '/failovers', '/pools', '/savings', '/decisions', '/audit?by=all', '/clients/' + none.id]) {
+  for (const path of ['/', '/fleet', '/operations', '/failovers', '/pools', '/savings', '/decisions', '/approvals', '/audit?by=all', '/clients/' + none.id]) {
     await open(page, path)
     await expect(page.getByText(/^Reading /)).toHaveCount(0)
     await expect(page.locator('main')).not.toContainText(/NaN|undefined|Infinity|\[object/)

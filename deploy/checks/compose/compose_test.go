@@ -61,6 +61,22 @@ func TestNothingButTheWebServerIsReachable(t *testing.T) {
 	require.NotContains(t, keys(p.Services["web"].Networks), "data")
 }
 
+// TestTheAPIBelievesTheWebServerAlone: X-Forwarded-For counts from the network that the two
+// share, and from no other.
+func TestTheAPIBelievesTheWebServerAlone(t *testing.T) {
+	t.Parallel()
+	p, err := load(t, secrets...)
+	require.NoError(t, err)
+	inside := p.Networks["inside"].Ipam.Config
+	require.Len(t, inside, 1)
+	require.Equal(t, inside[0].Subnet, *p.Services["api"].Environment["TRUSTED_PROXIES"])
+	for name, service := range p.Services {
+		if _, there := service.Networks["inside"]; there {
+			require.Contains(t, []string{"api", "web"}, name)
+		}
+	}
+}
+
 func keys(m map[string]*types.ServiceNetworkConfig) []string {
 	var out []string
 	for k := range m {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
@@ -96,13 +98,19 @@ func (w *witness) SignalWithStartWorkflow(
 	case signal != workflows.SignalWake:
 	case err == nil:
 		w.wakes.Add(1)
-	case ctx.Err() != nil: // the client gave up waiting, and its activity sends the wake again
+	case ctx.Err() != nil || isLate(err): // the client gave up waiting, and its activity sends the wake again
 	default:
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.refused = append(w.refused, fmt.Errorf("%s: %w", id, err))
 	}
 	return run, err
+}
+
+// isLate says whether a call met its own deadline, so that it may have been served.
+func isLate(err error) bool {
+	_, byServer := errors.AsType[*serviceerror.DeadlineExceeded](err)
+	return byServer || errors.Is(err, context.DeadlineExceeded)
 }
 
 // racer is a stack's worker in this process, and who sends.

@@ -28,7 +28,7 @@ func TestOperations(t *testing.T) {
 	t.Parallel()
 	k := newKeeper(t)
 	t.Run("scenarios", func(t *testing.T) {
-		for name, run := range map[string]func(*testing.T, *keeper){
+		for name, run := range map[string]func(*testing.T){
 			"a notice out of the blue":          k.blue,
 			"manual mode":                       k.manual,
 			"a rebalance that comes to nothing": k.rebalance,
@@ -42,27 +42,31 @@ func TestOperations(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				run(t, k)
+				run(t)
 			})
 		}
 	})
 	k.keep(t)
 }
 
+// noticed is how long before an instance's end a notice comes here. Its operation stays open for
+// that long, and a while longer.
+const noticed = 20 * time.Second
+
 // notice reports an instance's end, at EC2 and over HTTP's workflow client.
 func (k *keeper) notice(t *testing.T, agentID, instanceID string) *workflows.NoticeAnswer {
 	t.Helper()
-	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, simclient.Terminate, 30*time.Second))
+	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, simclient.Terminate, noticed))
 	got, err := k.workflows.TerminationNotice(t.Context(), agentID, workflows.NoticeInput{
 		InstanceID: instanceID,
-		Deadline:   time.Now().Add(time.Minute),
-		Wait:       20 * time.Second,
+		Deadline:   time.Now().Add(noticed),
+		Wait:       noticed,
 	})
 	require.NoError(t, err)
 	return got
 }
 
-func (k *keeper) blue(t *testing.T, _ *keeper) {
+func (k *keeper) blue(t *testing.T) {
 	id, old := k.agent("blue")
 	_, err := k.sim.SetCapacity(t.Context(), simclient.Capacity{
 		Pool:   "t3.medium.us-east-1b",
@@ -90,7 +94,7 @@ func (k *keeper) configure(t *testing.T, id string, keeping agent.StandbyMode) {
 	require.NoError(t, err)
 }
 
-func (k *keeper) manual(t *testing.T, _ *keeper) {
+func (k *keeper) manual(t *testing.T) {
 	id, old := k.agent("manual")
 	k.configure(t, id, agent.KeepManual)
 	first := k.until(t, id, "a standby", ready).Replicas[0]
@@ -104,7 +108,7 @@ func (k *keeper) manual(t *testing.T, _ *keeper) {
 	require.False(t, k.running(second.InstanceID))
 }
 
-func (k *keeper) rebalance(t *testing.T, _ *keeper) {
+func (k *keeper) rebalance(t *testing.T) {
 	id, old := k.agent("rebalance")
 	in := workflows.EmergencyInput{InstanceID: old, Kind: interruption.Rebalance, Hold: 3 * time.Second}
 	got, err := k.workflows.EmergencyReplica(t.Context(), id, in)
@@ -118,7 +122,7 @@ func (k *keeper) rebalance(t *testing.T, _ *keeper) {
 	require.Equal(t, old, k.set(id).Primary.ID)
 }
 
-func (k *keeper) promotions(t *testing.T, _ *keeper) {
+func (k *keeper) promotions(t *testing.T) {
 	id, old := k.agent("promotions")
 	k.configure(t, id, agent.KeepManual)
 	r := k.until(t, id, "a standby", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 1 }).Replicas[0]
@@ -187,7 +191,7 @@ func (k *keeper) boot(t *testing.T, id, name string) {
 	k.register(name, set.Replicas[0].InstanceID, set.Replicas[0].PoolID)
 }
 
-func (k *keeper) switched(t *testing.T, _ *keeper) {
+func (k *keeper) switched(t *testing.T) {
 	id, old := k.agent("switched")
 	command := k.order(t, id, old, "t3.medium.us-east-1c", true)
 	k.boot(t, id, "switched")
@@ -201,7 +205,7 @@ func (k *keeper) switched(t *testing.T, _ *keeper) {
 	require.Equal(t, string(switching.Done), p.Phase)
 }
 
-func (k *keeper) calledOff(t *testing.T, _ *keeper) {
+func (k *keeper) calledOff(t *testing.T) {
 	id, old := k.agent("called-off")
 	k.slow(t, "t3.medium.us-east-1d")
 	command := k.order(t, id, old, "t3.medium.us-east-1d", true)
@@ -226,7 +230,7 @@ func (k *keeper) slow(t *testing.T, pool string) {
 	}))
 }
 
-func (k *keeper) cancelled(t *testing.T, _ *keeper) {
+func (k *keeper) cancelled(t *testing.T) {
 	id, old := k.agent("cancelled")
 	k.slow(t, "t3.medium.us-east-1f")
 	command := k.order(t, id, old, "t3.medium.us-east-1f", true)
@@ -246,7 +250,7 @@ func (k *keeper) launches(t *testing.T, id string) {
 	require.NoError(t, err)
 }
 
-func (k *keeper) byAgent(t *testing.T, _ *keeper) {
+func (k *keeper) byAgent(t *testing.T) {
 	id, old := k.agent("by-agent")
 	k.launches(t, id)
 	got := k.notice(t, id, old)
@@ -267,7 +271,7 @@ func (k *keeper) byAgent(t *testing.T, _ *keeper) {
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
 }
 
-func (k *keeper) agentsSwitch(t *testing.T, _ *keeper) {
+func (k *keeper) agentsSwitch(t *testing.T) {
 	id, old := k.agent("agents-switch")
 	k.launches(t, id)
 	command := k.order(t, id, old, "t3.medium.us-east-1b", false)
@@ -294,7 +298,7 @@ func (k *keeper) agentsSwitch(t *testing.T, _ *keeper) {
 	require.Equal(t, fresh, k.set(id).Primary.ID)
 }
 
-func (k *keeper) removed(t *testing.T, _ *keeper) {
+func (k *keeper) removed(t *testing.T) {
 	id, _ := k.agent("removed")
 	k.configure(t, id, agent.KeepManual)
 	r := k.until(t, id, "a standby", ready).Replicas[0]

@@ -73,7 +73,7 @@ func TestNoticeReachesTheAddressThatWorks(t *testing.T) {
 						"127.0.0.2"}, nil
 				}})
 			for range 2 { // once the broken address is the first
-				got, err := c.Terminating(t.Context(), "agent-1", "i-1", deadline, deadline.Add(-2*time.Minute))
+				got, err := c.Terminating(t.Context(), "agent-1", "i-1", deadline, deadline.Add(-2*time.Minute), "stop")
 				require.NoError(t, err)
 				require.Equal(t, "replica_promoted", got.Action)
 			}
@@ -85,6 +85,7 @@ func TestNoticeReachesTheAddressThatWorks(t *testing.T) {
 				"instance_id":      "i-1",
 				"termination_time": "2026-11-28T16:42:07Z",
 				"detected_at":      "2026-11-28T16:40:07Z",
+				"action":           "stop",
 			}, arrivals[0].Body)
 		})
 	}

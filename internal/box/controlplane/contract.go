@@ -74,17 +74,19 @@ type notice struct {
 	InstanceID string     `json:"instance_id"`
 	Deadline   *time.Time `json:"termination_time,omitempty"`
 	DetectedAt time.Time  `json:"detected_at"`
+	Action     string     `json:"action,omitempty"`
 }
 
 // Terminating reports a termination notice. It may be repeated: the answer to a known
-// notice is its outcome. A zero deadline is not sent.
+// notice is its outcome. A zero deadline and an empty action are not sent.
 func (c *Client) Terminating(
 	ctx context.Context,
 	agentID, instanceID string,
 	deadline, detected time.Time,
+	action string,
 ) (Outcome, error) {
 	var out Outcome
-	in := notice{InstanceID: instanceID, DetectedAt: detected.UTC()}
+	in := notice{InstanceID: instanceID, DetectedAt: detected.UTC(), Action: action}
 	if !deadline.IsZero() {
 		at := deadline.UTC()
 		in.Deadline = &at

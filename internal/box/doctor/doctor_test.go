@@ -2,6 +2,9 @@ package doctor_test
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +19,16 @@ import (
 	"spotkeeper/internal/box/settings"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := playRole(role); err != nil {
+			fmt.Fprintln(os.Stderr, role+":", err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // ill are the checks that fail, with what to do.
 func ill(found []doctor.Finding) map[string]string {
@@ -123,6 +135,53 @@ func TestExamine(t *testing.T) {
 			}
 			require.Len(t, found, 1)
 			require.Contains(t, found[c.check], c.mend)
+		})
+	}
+}
+
+// TestRegistration: the doctor asks the running agent whether it is registered, and why not.
+func TestRegistration(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status string
+		ok     bool
+		found  string
+		mend   string
+	}{
+		"registered": {status: `{"registered_as":"a1"}`, ok: true, found: "registered as a1"},
+		"under way":  {status: `{"ready":{"ready":true}}`, ok: true, found: "is under way"},
+		"waits":      {status: `{"ready":{"error":"503"}}`, ok: true, found: "waits until the workload is ready 503"},
+		"a token that is used up": {status: `{"registration_error":"the token was used already; enrol with a new one"}`,
+			found: "the token was used already", mend: "enrol with a new one"},
+		"refused later": {status: `{"registered_as":"a1","heartbeat_error":"the token is no longer valid; enrol again"}`,
+			found: "the token is no longer valid", mend: "enrol again"},
+		"joins anew": {status: `{"registered_as":"a1","registration_error":"no route; correct api"}`,
+			found: "no route", mend: "correct api"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp("", "doctor")
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			s := settings.Default()
+			s.Socket = filepath.Join(dir, "agent.sock")
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", s.Socket)
+			require.NoError(t, err)
+			server := &http.Server{ReadHeaderTimeout: time.Second,
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.status) })}
+			go func() { _ = server.Serve(listener) }()
+			t.Cleanup(func() { _ = server.Close() })
+			s.IMDS.Endpoint, s.IMDS.Timeout = boxtest.StartIMDS(t, "i-1").URL, time.Second
+			var got []doctor.Finding
+			for _, f := range doctor.Examine(t.Context(), "agent.yaml", s, errors.New("not of interest here"), "5.0.0") {
+				if f.Check == "registration" {
+					got = append(got, f)
+				}
+			}
+			require.Len(t, got, 1)
+			require.Equal(t, c.ok, got[0].OK, got[0])
+			require.Contains(t, got[0].Found, c.found)
+			require.Equal(t, c.mend, got[0].Mend)
 		})
 	}
 }

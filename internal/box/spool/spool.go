@@ -34,6 +34,7 @@ type Notice struct {
 	Deadline   time.Time `json:"deadline,omitzero"`
 	DetectedAt time.Time `json:"detected_at"`
 	End        time.Time `json:"end"`                 // the deadline by the instance's own clock, which may be wrong
+	Asked      bool      `json:"asked,omitempty"`     // asked for at the socket, not given by AWS
 	Rehearsal  bool      `json:"rehearsal,omitempty"` // a simulation: hooks run, nothing is reported
 	Answer     *Answer   `json:"answer,omitempty"`
 	Hooks      []Hook    `json:"hooks,omitempty"`
@@ -75,6 +76,12 @@ func (n *Notice) Hook(name string) (*Hook, bool) {
 // the instance, such as after it was stopped and started, has another one.
 func NoticeID(kind Kind, instanceID string, at time.Time) string {
 	return string(kind) + "-" + instanceID + "-" + strconv.FormatInt(at.Unix(), 10)
+}
+
+// OrderID is the id of what is asked for at the socket. Each order has an id of its own, and
+// none has the id of a notice that AWS may give.
+func OrderID(kind Kind, instanceID string, at time.Time) string {
+	return string(kind) + "-" + instanceID + "-asked-" + strconv.FormatInt(at.UnixNano(), 10)
 }
 
 // Spool is a directory of notices.

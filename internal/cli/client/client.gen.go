@@ -41,6 +41,30 @@ func (e CheckResult) Valid() bool {
 	}
 }
 
+// Defines values for NoticeAnswerAction.
+const (
+	NoticeAnswerActionHibernate NoticeAnswerAction = "hibernate"
+	NoticeAnswerActionStop      NoticeAnswerAction = "stop"
+	NoticeAnswerActionTerminate NoticeAnswerAction = "terminate"
+	NoticeAnswerActionUnknown   NoticeAnswerAction = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the NoticeAnswerAction enum.
+func (e NoticeAnswerAction) Valid() bool {
+	switch e {
+	case NoticeAnswerActionHibernate:
+		return true
+	case NoticeAnswerActionStop:
+		return true
+	case NoticeAnswerActionTerminate:
+		return true
+	case NoticeAnswerActionUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NoticeAnswerDoor.
 const (
 	NoticeAnswerDoorDescribe    NoticeAnswerDoor = "describe"
@@ -239,6 +263,114 @@ func (e AnyPauseRequestScope) Valid() bool {
 	case AnyPauseRequestScopeGlobal:
 		return true
 	case AnyPauseRequestScopeLessThannil:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalAnswerKind.
+const (
+	ApprovalAnswerKindMaintenance ApprovalAnswerKind = "maintenance"
+	ApprovalAnswerKindRequested   ApprovalAnswerKind = "requested"
+	ApprovalAnswerKindToOndemand  ApprovalAnswerKind = "to_ondemand"
+	ApprovalAnswerKindToSpot      ApprovalAnswerKind = "to_spot"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalAnswerKind enum.
+func (e ApprovalAnswerKind) Valid() bool {
+	switch e {
+	case ApprovalAnswerKindMaintenance:
+		return true
+	case ApprovalAnswerKindRequested:
+		return true
+	case ApprovalAnswerKindToOndemand:
+		return true
+	case ApprovalAnswerKindToSpot:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalAnswerState.
+const (
+	ApprovalAnswerStateApproved ApprovalAnswerState = "approved"
+	ApprovalAnswerStateLapsed   ApprovalAnswerState = "lapsed"
+	ApprovalAnswerStateOutdated ApprovalAnswerState = "outdated"
+	ApprovalAnswerStatePending  ApprovalAnswerState = "pending"
+	ApprovalAnswerStateRejected ApprovalAnswerState = "rejected"
+	ApprovalAnswerStateUsed     ApprovalAnswerState = "used"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalAnswerState enum.
+func (e ApprovalAnswerState) Valid() bool {
+	switch e {
+	case ApprovalAnswerStateApproved:
+		return true
+	case ApprovalAnswerStateLapsed:
+		return true
+	case ApprovalAnswerStateOutdated:
+		return true
+	case ApprovalAnswerStatePending:
+		return true
+	case ApprovalAnswerStateRejected:
+		return true
+	case ApprovalAnswerStateUsed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalItemKind.
+const (
+	ApprovalItemKindMaintenance ApprovalItemKind = "maintenance"
+	ApprovalItemKindRequested   ApprovalItemKind = "requested"
+	ApprovalItemKindToOndemand  ApprovalItemKind = "to_ondemand"
+	ApprovalItemKindToSpot      ApprovalItemKind = "to_spot"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalItemKind enum.
+func (e ApprovalItemKind) Valid() bool {
+	switch e {
+	case ApprovalItemKindMaintenance:
+		return true
+	case ApprovalItemKindRequested:
+		return true
+	case ApprovalItemKindToOndemand:
+		return true
+	case ApprovalItemKindToSpot:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalItemState.
+const (
+	ApprovalItemStateApproved ApprovalItemState = "approved"
+	ApprovalItemStateLapsed   ApprovalItemState = "lapsed"
+	ApprovalItemStateOutdated ApprovalItemState = "outdated"
+	ApprovalItemStatePending  ApprovalItemState = "pending"
+	ApprovalItemStateRejected ApprovalItemState = "rejected"
+	ApprovalItemStateUsed     ApprovalItemState = "used"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalItemState enum.
+func (e ApprovalItemState) Valid() bool {
+	switch e {
+	case ApprovalItemStateApproved:
+		return true
+	case ApprovalItemStateLapsed:
+		return true
+	case ApprovalItemStateOutdated:
+		return true
+	case ApprovalItemStatePending:
+		return true
+	case ApprovalItemStateRejected:
+		return true
+	case ApprovalItemStateUsed:
 		return true
 	default:
 		return false
@@ -830,6 +962,114 @@ func (e MadeDecisionSource) Valid() bool {
 	case MadeDecisionSourceCommand:
 		return true
 	case MadeDecisionSourceSchedule:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MovePoliciesMaintenance.
+const (
+	MovePoliciesMaintenanceAsk   MovePoliciesMaintenance = "ask"
+	MovePoliciesMaintenanceAuto  MovePoliciesMaintenance = "auto"
+	MovePoliciesMaintenanceNever MovePoliciesMaintenance = "never"
+)
+
+// Valid indicates whether the value is a known member of the MovePoliciesMaintenance enum.
+func (e MovePoliciesMaintenance) Valid() bool {
+	switch e {
+	case MovePoliciesMaintenanceAsk:
+		return true
+	case MovePoliciesMaintenanceAuto:
+		return true
+	case MovePoliciesMaintenanceNever:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MovePoliciesRequested.
+const (
+	MovePoliciesRequestedAsk   MovePoliciesRequested = "ask"
+	MovePoliciesRequestedAuto  MovePoliciesRequested = "auto"
+	MovePoliciesRequestedNever MovePoliciesRequested = "never"
+)
+
+// Valid indicates whether the value is a known member of the MovePoliciesRequested enum.
+func (e MovePoliciesRequested) Valid() bool {
+	switch e {
+	case MovePoliciesRequestedAsk:
+		return true
+	case MovePoliciesRequestedAuto:
+		return true
+	case MovePoliciesRequestedNever:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MovePoliciesToOndemand.
+const (
+	MovePoliciesToOndemandAsk   MovePoliciesToOndemand = "ask"
+	MovePoliciesToOndemandAuto  MovePoliciesToOndemand = "auto"
+	MovePoliciesToOndemandNever MovePoliciesToOndemand = "never"
+)
+
+// Valid indicates whether the value is a known member of the MovePoliciesToOndemand enum.
+func (e MovePoliciesToOndemand) Valid() bool {
+	switch e {
+	case MovePoliciesToOndemandAsk:
+		return true
+	case MovePoliciesToOndemandAuto:
+		return true
+	case MovePoliciesToOndemandNever:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MovePoliciesToSpot.
+const (
+	MovePoliciesToSpotAsk   MovePoliciesToSpot = "ask"
+	MovePoliciesToSpotAuto  MovePoliciesToSpot = "auto"
+	MovePoliciesToSpotNever MovePoliciesToSpot = "never"
+)
+
+// Valid indicates whether the value is a known member of the MovePoliciesToSpot enum.
+func (e MovePoliciesToSpot) Valid() bool {
+	switch e {
+	case MovePoliciesToSpotAsk:
+		return true
+	case MovePoliciesToSpotAuto:
+		return true
+	case MovePoliciesToSpotNever:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NoticeItemAction.
+const (
+	NoticeItemActionHibernate NoticeItemAction = "hibernate"
+	NoticeItemActionStop      NoticeItemAction = "stop"
+	NoticeItemActionTerminate NoticeItemAction = "terminate"
+	NoticeItemActionUnknown   NoticeItemAction = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the NoticeItemAction enum.
+func (e NoticeItemAction) Valid() bool {
+	switch e {
+	case NoticeItemActionHibernate:
+		return true
+	case NoticeItemActionStop:
+		return true
+	case NoticeItemActionTerminate:
+		return true
+	case NoticeItemActionUnknown:
 		return true
 	default:
 		return false
@@ -1487,6 +1727,36 @@ func (e ResumeMovesParamsScope) Valid() bool {
 	}
 }
 
+// Defines values for ListApprovalsParamsState.
+const (
+	ListApprovalsParamsStateApproved ListApprovalsParamsState = "approved"
+	ListApprovalsParamsStateLapsed   ListApprovalsParamsState = "lapsed"
+	ListApprovalsParamsStateOutdated ListApprovalsParamsState = "outdated"
+	ListApprovalsParamsStatePending  ListApprovalsParamsState = "pending"
+	ListApprovalsParamsStateRejected ListApprovalsParamsState = "rejected"
+	ListApprovalsParamsStateUsed     ListApprovalsParamsState = "used"
+)
+
+// Valid indicates whether the value is a known member of the ListApprovalsParamsState enum.
+func (e ListApprovalsParamsState) Valid() bool {
+	switch e {
+	case ListApprovalsParamsStateApproved:
+		return true
+	case ListApprovalsParamsStateLapsed:
+		return true
+	case ListApprovalsParamsStateOutdated:
+		return true
+	case ListApprovalsParamsStatePending:
+		return true
+	case ListApprovalsParamsStateRejected:
+		return true
+	case ListApprovalsParamsStateUsed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListFleetParamsStatus.
 const (
 	ListFleetParamsStatusDisabled  ListFleetParamsStatus = "disabled"
@@ -1808,6 +2078,9 @@ type Measure struct {
 
 // NoticeAnswer defines model for NoticeAnswer.
 type NoticeAnswer struct {
+	// Action what AWS does with the instance of a termination notice
+	Action NoticeAnswerAction `json:"action"`
+
 	// Arrivals how often it arrived
 	//
 	// Examples: 2
@@ -1847,6 +2120,9 @@ type NoticeAnswer struct {
 	// Result how it ended
 	Result NoticeAnswerResult `json:"result"`
 }
+
+// NoticeAnswerAction what AWS does with the instance of a termination notice
+type NoticeAnswerAction string
 
 // NoticeAnswerDoor how it arrived first
 type NoticeAnswerDoor string
@@ -2231,6 +2507,200 @@ type AnyPauseRequest struct {
 
 // AnyPauseRequestScope global is needed to pause all agents; it must agree with the ids
 type AnyPauseRequestScope string
+
+// ApprovalAnswer defines model for approvalAnswer.
+type ApprovalAnswer struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	AgentId string `json:"agent_id"`
+
+	// AgentName logical name of the agent
+	//
+	// Examples: web
+	AgentName string `json:"agent_name"`
+
+	// AnsweredAt when it was approved or rejected
+	AnsweredAt *time.Time `json:"answered_at"`
+
+	// AnsweredBy who approved or rejected it
+	//
+	// Examples: operator:oncall
+	AnsweredBy *string `json:"answered_by"`
+
+	// AskedAt when the question was asked
+	AskedAt time.Time `json:"asked_at"`
+
+	// AskedBy what wanted the move
+	//
+	// Examples: fleet-decisions
+	AskedBy string `json:"asked_by"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// ClientName name of the client
+	//
+	// Examples: Acme
+	ClientName string `json:"client_name"`
+
+	// ExpiresAt of a pending one: until when it is answered; of an approved one: until when it is made
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	Id string `json:"id"`
+
+	// InstanceId the primary that the agent would leave
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId string `json:"instance_id"`
+
+	// Kind sort of the thing
+	Kind ApprovalAnswerKind `json:"kind"`
+
+	// Note what may keep the approved move from being made
+	//
+	// Examples: computes what was saved
+	Note *string `json:"note"`
+
+	// OperationId the switch that was made of it
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId *string `json:"operation_id"`
+
+	// Reason why it is to move
+	//
+	// Examples: a release is under way
+	Reason string `json:"reason"`
+
+	// State approved: it is made while it is still worth it; lapsed: not answered or not made in time; outdated: the agent has left the instance, or is asked about no longer; used: the move was ordered
+	State ApprovalAnswerState `json:"state"`
+
+	// TargetInstanceType null: as it is
+	//
+	// Examples: m5.large
+	TargetInstanceType *string `json:"target_instance_type"`
+
+	// TargetMode how the target is bought
+	//
+	// Examples: spot
+	TargetMode string `json:"target_mode"`
+
+	// TargetPoolId null on demand
+	//
+	// Examples: t3.medium.us-east-1c
+	TargetPoolId *string `json:"target_pool_id"`
+}
+
+// ApprovalAnswerKind sort of the thing
+type ApprovalAnswerKind string
+
+// ApprovalAnswerState approved: it is made while it is still worth it; lapsed: not answered or not made in time; outdated: the agent has left the instance, or is asked about no longer; used: the move was ordered
+type ApprovalAnswerState string
+
+// ApprovalItem defines model for approvalItem.
+type ApprovalItem struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	AgentId string `json:"agent_id"`
+
+	// AgentName logical name of the agent
+	//
+	// Examples: web
+	AgentName string `json:"agent_name"`
+
+	// AnsweredAt when it was approved or rejected
+	AnsweredAt *time.Time `json:"answered_at"`
+
+	// AnsweredBy who approved or rejected it
+	//
+	// Examples: operator:oncall
+	AnsweredBy *string `json:"answered_by"`
+
+	// AskedAt when the question was asked
+	AskedAt time.Time `json:"asked_at"`
+
+	// AskedBy what wanted the move
+	//
+	// Examples: fleet-decisions
+	AskedBy string `json:"asked_by"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// ClientName name of the client
+	//
+	// Examples: Acme
+	ClientName string `json:"client_name"`
+
+	// ExpiresAt of a pending one: until when it is answered; of an approved one: until when it is made
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	Id string `json:"id"`
+
+	// InstanceId the primary that the agent would leave
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId string `json:"instance_id"`
+
+	// Kind sort of the thing
+	Kind ApprovalItemKind `json:"kind"`
+
+	// OperationId the switch that was made of it
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId *string `json:"operation_id"`
+
+	// Reason why it is to move
+	//
+	// Examples: a release is under way
+	Reason string `json:"reason"`
+
+	// State approved: it is made while it is still worth it; lapsed: not answered or not made in time; outdated: the agent has left the instance, or is asked about no longer; used: the move was ordered
+	State ApprovalItemState `json:"state"`
+
+	// TargetInstanceType null: as it is
+	//
+	// Examples: m5.large
+	TargetInstanceType *string `json:"target_instance_type"`
+
+	// TargetMode how the target is bought
+	//
+	// Examples: spot
+	TargetMode string `json:"target_mode"`
+
+	// TargetPoolId null on demand
+	//
+	// Examples: t3.medium.us-east-1c
+	TargetPoolId *string `json:"target_pool_id"`
+}
+
+// ApprovalItemKind sort of the thing
+type ApprovalItemKind string
+
+// ApprovalItemState approved: it is made while it is still worth it; lapsed: not answered or not made in time; outdated: the agent has left the instance, or is asked about no longer; used: the move was ordered
+type ApprovalItemState string
+
+// ApprovalList defines model for approvalList.
+type ApprovalList struct {
+	// Approvals the questions about moves
+	Approvals []ApprovalItem `json:"approvals"`
+
+	// Next where the next page begins, for after; null on the last
+	//
+	// Examples: MjAyNi0wMy0wMVQ
+	Next *string `json:"next"`
+}
 
 // CallerAnswer defines model for callerAnswer.
 type CallerAnswer struct {
@@ -3474,8 +3944,73 @@ type MoveCostAnswer struct {
 	OldHourly *float32 `json:"old_hourly"`
 }
 
+// MovePolicies defines model for movePolicies.
+type MovePolicies struct {
+	// Maintenance moves before a change that AWS has scheduled, until an hour before it; auto when left out
+	Maintenance MovePoliciesMaintenance `json:"maintenance"`
+
+	// Requested moves that a program asks for by issue-switch-command; auto when left out
+	Requested MovePoliciesRequested `json:"requested"`
+
+	// ToOndemand an engine's moves to on-demand; auto when left out
+	ToOndemand MovePoliciesToOndemand `json:"to_ondemand"`
+
+	// ToSpot an engine's moves to a spot pool; auto when left out
+	ToSpot MovePoliciesToSpot `json:"to_spot"`
+}
+
+// MovePoliciesMaintenance moves before a change that AWS has scheduled, until an hour before it; auto when left out
+type MovePoliciesMaintenance string
+
+// MovePoliciesRequested moves that a program asks for by issue-switch-command; auto when left out
+type MovePoliciesRequested string
+
+// MovePoliciesToOndemand an engine's moves to on-demand; auto when left out
+type MovePoliciesToOndemand string
+
+// MovePoliciesToSpot an engine's moves to a spot pool; auto when left out
+type MovePoliciesToSpot string
+
+// MoveRulesAnswer defines model for moveRulesAnswer.
+type MoveRulesAnswer struct {
+	// AnswerMinutes how long a question waits, 15 to 10080; then the agent stays; 1440 when left out
+	//
+	// Examples: 240
+	AnswerMinutes *int `json:"answer_minutes"`
+
+	// OpensAt when the next window opens; null while moves may begin
+	OpensAt *time.Time `json:"opens_at"`
+
+	// Policies what is done about each kind of voluntary move
+	Policies MovePolicies `json:"policies"`
+
+	// Windows when voluntary moves may begin; none: at any time
+	Windows []MoveWindow `json:"windows"`
+}
+
+// MoveWindow defines model for moveWindow.
+type MoveWindow struct {
+	// Cron when it opens, in five fields, as 0 2 * * 1-5
+	//
+	// Examples: 0 1 * * *
+	Cron string `json:"cron"`
+
+	// Minutes how long it is open, 15 to 10080
+	//
+	// Examples: 42
+	Minutes int `json:"minutes"`
+
+	// Zone time zone, as Europe/Berlin; UTC when left out
+	//
+	// Examples: Europe/Berlin
+	Zone string `json:"zone"`
+}
+
 // NoticeItem defines model for noticeItem.
 type NoticeItem struct {
+	// Action what AWS does with the instance of a termination notice
+	Action NoticeItemAction `json:"action"`
+
 	// AgentId id of an agent, a UUID
 	//
 	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
@@ -3561,6 +4096,9 @@ type NoticeItem struct {
 	// Result how it ended
 	Result NoticeItemResult `json:"result"`
 }
+
+// NoticeItemAction what AWS does with the instance of a termination notice
+type NoticeItemAction string
 
 // NoticeItemDoor how it arrived first
 type NoticeItemDoor string
@@ -4480,6 +5018,20 @@ type SearchResult struct {
 // SearchResultKind sort of the thing
 type SearchResultKind string
 
+// SetMoveRulesRequest defines model for setMoveRulesRequest.
+type SetMoveRulesRequest struct {
+	// AnswerMinutes how long a question waits, 15 to 10080; then the agent stays; 1440 when left out
+	//
+	// Examples: 240
+	AnswerMinutes *int `json:"answer_minutes,omitempty"`
+
+	// Policies what is done about each kind of voluntary move
+	Policies *MovePolicies `json:"policies,omitempty"`
+
+	// Windows when voluntary moves may begin; none: at any time
+	Windows *[]MoveWindow `json:"windows,omitempty"`
+}
+
 // SnapshotWanted defines model for snapshotWanted.
 type SnapshotWanted struct {
 	// Action what is to be done
@@ -4669,6 +5221,11 @@ type TerminationAnswer struct {
 
 // TerminationRequest defines model for terminationRequest.
 type TerminationRequest struct {
+	// Action terminate, stop or hibernate, as the metadata service says; what cannot be read counts as not given
+	//
+	// Examples: terminate
+	Action *string `json:"action,omitempty"`
+
 	// DetectedAt RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given
 	DetectedAt *string `json:"detected_at,omitempty"`
 
@@ -4768,6 +5325,24 @@ type ResumeMovesParams struct {
 // ResumeMovesParamsScope defines parameters for ResumeMoves.
 type ResumeMovesParamsScope string
 
+// ListApprovalsParams defines parameters for ListApprovals.
+type ListApprovalsParams struct {
+	// After next of the page before
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit at most so many; 50 by default
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// ClientId only about agents of this client; a tenant reads its own
+	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
+	// State only those that stand so
+	State *ListApprovalsParamsState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// ListApprovalsParamsState defines parameters for ListApprovals.
+type ListApprovalsParamsState string
+
 // GetPreflightParams defines parameters for GetPreflight.
 type GetPreflightParams struct {
 	// Run check now; otherwise the last report, which is made once a day, is answered
@@ -4863,6 +5438,9 @@ type ListOperationsParams struct {
 	// State where it stands
 	State *ListOperationsParamsState `form:"state,omitempty" json:"state,omitempty"`
 
+	// Cause as the cause of an operation says it, in full
+	Cause *string `form:"cause,omitempty" json:"cause,omitempty"`
+
 	// Limit 50 by default
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -4941,6 +5519,9 @@ type DecideLeftOverJSONRequestBody = LeftOverRequest
 
 // CreateCredentialJSONRequestBody defines body for CreateCredential for application/json ContentType.
 type CreateCredentialJSONRequestBody = CreateCredentialRequest
+
+// SetMoveRulesJSONRequestBody defines body for SetMoveRules for application/json ContentType.
+type SetMoveRulesJSONRequestBody = SetMoveRulesRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -5165,6 +5746,27 @@ type ClientInterface interface {
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminent(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListApprovals List voluntary moves that wait for approval, and those that were answered, newest first
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Corresponds with GET /api/approvals (the `ListApprovals` operationId).
+	ListApprovals(ctx context.Context, params *ListApprovalsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveMove Approve a voluntary move
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Corresponds with POST /api/approvals/{approval_id}/approve (the `ApproveMove` operationId).
+	ApproveMove(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectMove Reject a voluntary move: the agent stays
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Corresponds with POST /api/approvals/{approval_id}/reject (the `RejectMove` operationId).
+	RejectMove(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
 	//
 	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
@@ -5264,6 +5866,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMoveRules Show which voluntary moves of a client are made, asked about or never made, and when
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Corresponds with GET /api/client/{client_id}/move-rules (the `GetMoveRules` operationId).
+	GetMoveRules(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetMoveRulesWithBody Change which voluntary moves of a client are made, asked about or never made, and when
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+	SetMoveRulesWithBody(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetMoveRules Change which voluntary moves of a client are made, asked about or never made, and when
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+	SetMoveRules(ctx context.Context, clientId string, body SetMoveRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListFleet List agents with where they live, what that costs and what stands by
 	//
@@ -5696,6 +6323,57 @@ func (c *Client) TerminationImminent(ctx context.Context, agentId string, body T
 	return c.Client.Do(req)
 }
 
+// ListApprovals List voluntary moves that wait for approval, and those that were answered, newest first
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Corresponds with GET /api/approvals (the `ListApprovals` operationId).
+func (c *Client) ListApprovals(ctx context.Context, params *ListApprovalsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListApprovalsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveMove Approve a voluntary move
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Corresponds with POST /api/approvals/{approval_id}/approve (the `ApproveMove` operationId).
+func (c *Client) ApproveMove(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveMoveRequest(c.Server, approvalId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectMove Reject a voluntary move: the agent stays
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Corresponds with POST /api/approvals/{approval_id}/reject (the `RejectMove` operationId).
+func (c *Client) RejectMove(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectMoveRequest(c.Server, approvalId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
 //
 // For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
@@ -5906,6 +6584,61 @@ func (c *Client) CreateCredential(ctx context.Context, clientId string, body Cre
 // Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamEventsRequest(c.Server, clientId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMoveRules Show which voluntary moves of a client are made, asked about or never made, and when
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Corresponds with GET /api/client/{client_id}/move-rules (the `GetMoveRules` operationId).
+func (c *Client) GetMoveRules(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMoveRulesRequest(c.Server, clientId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetMoveRulesWithBody Change which voluntary moves of a client are made, asked about or never made, and when
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+func (c *Client) SetMoveRulesWithBody(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetMoveRulesRequestWithBody(c.Server, clientId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetMoveRules Change which voluntary moves of a client are made, asked about or never made, and when
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+func (c *Client) SetMoveRules(ctx context.Context, clientId string, body SetMoveRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetMoveRulesRequest(c.Server, clientId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6768,6 +7501,164 @@ func NewTerminationImminentRequestWithBody(server string, agentId string, conten
 	return req, nil
 }
 
+// NewListApprovalsRequest constructs an http.Request for the ListApprovals method
+func NewListApprovalsRequest(server string, params *ListApprovalsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/approvals")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ClientId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client_id", *params.ClientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewApproveMoveRequest constructs an http.Request for the ApproveMove method
+func NewApproveMoveRequest(server string, approvalId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "approval_id", approvalId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/approvals/%s/approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRejectMoveRequest constructs an http.Request for the RejectMove method
+func NewRejectMoveRequest(server string, approvalId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "approval_id", approvalId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/approvals/%s/reject", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewConfigureAgentRequest calls the generic ConfigureAgent builder with application/json body
 func NewConfigureAgentRequest(server string, agentId string, body ConfigureAgentJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7161,6 +8052,87 @@ func NewStreamEventsRequest(server string, clientId string, params *StreamEvents
 	return req, nil
 }
 
+// NewGetMoveRulesRequest constructs an http.Request for the GetMoveRules method
+func NewGetMoveRulesRequest(server string, clientId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/client/%s/move-rules", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetMoveRulesRequest calls the generic SetMoveRules builder with application/json body
+func NewSetMoveRulesRequest(server string, clientId string, body SetMoveRulesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetMoveRulesRequestWithBody(server, clientId, "application/json", bodyReader)
+}
+
+// NewSetMoveRulesRequestWithBody constructs an http.Request for the SetMoveRules method, with any body, and a specified content type
+func NewSetMoveRulesRequestWithBody(server string, clientId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/client/%s/move-rules", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListFleetRequest constructs an http.Request for the ListFleet method
 func NewListFleetRequest(server string, params *ListFleetParams) (*http.Request, error) {
 	var err error
@@ -7480,6 +8452,18 @@ func NewListOperationsRequest(server string, params *ListOperationsParams) (*htt
 		if params.State != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cause != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cause", *params.Cause, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -8205,6 +9189,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminentWithResponse(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error)
 
+	// ListApprovalsWithResponse List voluntary moves that wait for approval, and those that were answered, newest first
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/approvals (the `ListApprovals` operationId).
+	ListApprovalsWithResponse(ctx context.Context, params *ListApprovalsParams, reqEditors ...RequestEditorFn) (*ListApprovalsResponse, error)
+
+	// ApproveMoveWithResponse Approve a voluntary move
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/approvals/{approval_id}/approve (the `ApproveMove` operationId).
+	ApproveMoveWithResponse(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*ApproveMoveResponse, error)
+
+	// RejectMoveWithResponse Reject a voluntary move: the agent stays
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/approvals/{approval_id}/reject (the `RejectMove` operationId).
+	RejectMoveWithResponse(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*RejectMoveResponse, error)
+
 	// ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
 	//
 	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
@@ -8312,6 +9323,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
+
+	// GetMoveRulesWithResponse Show which voluntary moves of a client are made, asked about or never made, and when
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/client/{client_id}/move-rules (the `GetMoveRules` operationId).
+	GetMoveRulesWithResponse(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*GetMoveRulesResponse, error)
+
+	// SetMoveRulesWithBodyWithResponse Change which voluntary moves of a client are made, asked about or never made, and when
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+	SetMoveRulesWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMoveRulesResponse, error)
+
+	// SetMoveRulesWithResponse Change which voluntary moves of a client are made, asked about or never made, and when
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+	SetMoveRulesWithResponse(ctx context.Context, clientId string, body SetMoveRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMoveRulesResponse, error)
 
 	// ListFleetWithResponse List agents with where they live, what that costs and what stands by
 	//
@@ -9159,6 +10197,150 @@ func (r TerminationImminentResponse) ContentType() string {
 	return ""
 }
 
+type ListApprovalsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ApprovalList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListApprovalsResponse) GetJSON200() *ApprovalList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListApprovalsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListApprovalsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListApprovalsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListApprovalsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListApprovalsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ApproveMoveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ApprovalAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveMoveResponse) GetJSON200() *ApprovalAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ApproveMoveResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveMoveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveMoveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveMoveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveMoveResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RejectMoveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ApprovalAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RejectMoveResponse) GetJSON200() *ApprovalAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r RejectMoveResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RejectMoveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RejectMoveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RejectMoveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RejectMoveResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfigureAgentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9530,6 +10712,102 @@ func (r StreamEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r StreamEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetMoveRulesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MoveRulesAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetMoveRulesResponse) GetJSON200() *MoveRulesAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetMoveRulesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetMoveRulesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMoveRulesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMoveRulesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMoveRulesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetMoveRulesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MoveRulesAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetMoveRulesResponse) GetJSON200() *MoveRulesAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r SetMoveRulesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetMoveRulesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetMoveRulesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetMoveRulesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetMoveRulesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10445,6 +11723,51 @@ func (c *ClientWithResponses) TerminationImminentWithResponse(ctx context.Contex
 	return ParseTerminationImminentResponse(rsp)
 }
 
+// ListApprovalsWithResponse List voluntary moves that wait for approval, and those that were answered, newest first
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/approvals (the `ListApprovals` operationId).
+func (c *ClientWithResponses) ListApprovalsWithResponse(ctx context.Context, params *ListApprovalsParams, reqEditors ...RequestEditorFn) (*ListApprovalsResponse, error) {
+	rsp, err := c.ListApprovals(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListApprovalsResponse(rsp)
+}
+
+// ApproveMoveWithResponse Approve a voluntary move
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/approvals/{approval_id}/approve (the `ApproveMove` operationId).
+func (c *ClientWithResponses) ApproveMoveWithResponse(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*ApproveMoveResponse, error) {
+	rsp, err := c.ApproveMove(ctx, approvalId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveMoveResponse(rsp)
+}
+
+// RejectMoveWithResponse Reject a voluntary move: the agent stays
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/approvals/{approval_id}/reject (the `RejectMove` operationId).
+func (c *ClientWithResponses) RejectMoveWithResponse(ctx context.Context, approvalId string, reqEditors ...RequestEditorFn) (*RejectMoveResponse, error) {
+	rsp, err := c.RejectMove(ctx, approvalId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectMoveResponse(rsp)
+}
+
 // ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
 //
 // For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
@@ -10623,6 +11946,51 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, clie
 		return nil, err
 	}
 	return ParseStreamEventsResponse(rsp)
+}
+
+// GetMoveRulesWithResponse Show which voluntary moves of a client are made, asked about or never made, and when
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/client/{client_id}/move-rules (the `GetMoveRules` operationId).
+func (c *ClientWithResponses) GetMoveRulesWithResponse(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*GetMoveRulesResponse, error) {
+	rsp, err := c.GetMoveRules(ctx, clientId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMoveRulesResponse(rsp)
+}
+
+// SetMoveRulesWithBodyWithResponse Change which voluntary moves of a client are made, asked about or never made, and when
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+func (c *ClientWithResponses) SetMoveRulesWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMoveRulesResponse, error) {
+	rsp, err := c.SetMoveRulesWithBody(ctx, clientId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetMoveRulesResponse(rsp)
+}
+
+// SetMoveRulesWithResponse Change which voluntary moves of a client are made, asked about or never made, and when
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/client/{client_id}/move-rules (the `SetMoveRules` operationId).
+func (c *ClientWithResponses) SetMoveRulesWithResponse(ctx context.Context, clientId string, body SetMoveRulesJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMoveRulesResponse, error) {
+	rsp, err := c.SetMoveRules(ctx, clientId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetMoveRulesResponse(rsp)
 }
 
 // ListFleetWithResponse List agents with where they live, what that costs and what stands by
@@ -11335,6 +12703,105 @@ func ParseTerminationImminentResponse(rsp *http.Response) (*TerminationImminentR
 	return response, nil
 }
 
+// ParseListApprovalsResponse parses an HTTP response from a ListApprovalsWithResponse call
+func ParseListApprovalsResponse(rsp *http.Response) (*ListApprovalsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListApprovalsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ApprovalList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseApproveMoveResponse parses an HTTP response from a ApproveMoveWithResponse call
+func ParseApproveMoveResponse(rsp *http.Response) (*ApproveMoveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveMoveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ApprovalAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRejectMoveResponse parses an HTTP response from a RejectMoveWithResponse call
+func ParseRejectMoveResponse(rsp *http.Response) (*RejectMoveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RejectMoveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ApprovalAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseConfigureAgentResponse parses an HTTP response from a ConfigureAgentWithResponse call
 func ParseConfigureAgentResponse(rsp *http.Response) (*ConfigureAgentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11580,6 +13047,72 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetMoveRulesResponse parses an HTTP response from a GetMoveRulesWithResponse call
+func ParseGetMoveRulesResponse(rsp *http.Response) (*GetMoveRulesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMoveRulesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MoveRulesAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetMoveRulesResponse parses an HTTP response from a SetMoveRulesWithResponse call
+func ParseSetMoveRulesResponse(rsp *http.Response) (*SetMoveRulesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetMoveRulesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MoveRulesAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

@@ -43,8 +43,29 @@ type Notice struct {
 
 	// ArrivedAt is when the door took the notice in, by the clock of its process.
 	ArrivedAt time.Time `json:"arrived_at,omitzero"`
+	// Action is what AWS does with the instance of a termination notice; empty: not known.
+	Action Action `json:"action,omitempty"`
 	// ReplicaID is the successor that the agent asks for; empty: the best.
 	ReplicaID string `json:"replica_id,omitempty"`
+}
+
+// Action is what AWS does with an instance that it takes back.
+type Action string
+
+// Actions, in the words of the metadata service.
+const (
+	Terminate Action = "terminate"
+	Stop      Action = "stop"
+	Hibernate Action = "hibernate" // begins at once
+)
+
+// ActionOf reads the word of a notice. A word that is not known is no action: no notice is lost for it.
+func ActionOf(word string) Action {
+	switch a := Action(word); a {
+	case Terminate, Stop, Hibernate:
+		return a
+	}
+	return ""
 }
 
 // Furthest is how far ahead the deadline of a termination notice can lie: AWS

@@ -6,7 +6,7 @@ import (
 )
 
 // Guards say when a rollout goes back by itself. A limit of zero is kept as zero:
-// nothing of that kind is forgiven.
+// the first event of that kind breaks it.
 type Guards struct {
 	// FailedFailovers is how many failovers of its agents may fail in a stage.
 	FailedFailovers int `json:"failed_failovers"`
@@ -140,8 +140,8 @@ func (r Readings) spendNoise() float64 {
 	return noise * float64(max(r.Span, leastSpan)) / float64(max(r.Span, time.Second))
 }
 
-// Enough says whether a stage may be left by the clock: what has decided too
-// little has not earned anything yet.
+// Enough says whether a stage may be left by the clock: a session that has decided too
+// little stays in its stage.
 func (g Guards) Enough(phase Phase, r Readings) bool {
 	switch phase {
 	case Shadow:

@@ -1,7 +1,7 @@
 package pricing
 
-// Worth says for what a reported price is used. The market that all clients share is
-// EC2's: a report changes it never.
+// Worth says for what a reported price is used. The market that all clients share is EC2's,
+// and no report changes it.
 type Worth string
 
 // What reports are worth.
@@ -12,9 +12,9 @@ const (
 	OutOfBand Worth = "out_of_band" // evidence: too far from EC2's price
 )
 
-// BelievedRange is how many times EC2's price, or the how-manieth part of it, a price may be that
-// counts. Names of zones are mapped per account, so the pool that a client names may be
-// another one of the same type for us; those differ by less.
+// BelievedRange bounds a price that counts: at most so many times EC2's price, and at least
+// EC2's price divided by it. Names of zones are mapped per account, so the pool that a client
+// names may be another one of the same type for us; those differ by less.
 const BelievedRange = 2
 
 // Reporter is the stored facts about the instance that reports.

@@ -83,6 +83,9 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 		At:           at,
 		Rejected:     []Rejection{},
 	}
+	for _, member := range r.Odd {
+		out.reject(member, "the price must be a number")
+	}
 	out.OnDemand = r.onDemand(&out)
 	if r.CurrentSpot != nil {
 		if spot := FromFloat(*r.CurrentSpot); spot.Valid() {
@@ -178,7 +181,7 @@ func (r Report) onDemand(out *Accepted) USD {
 	}
 	usd := FromFloat(*r.OnDemand)
 	switch {
-	case usd == Sentinel || usd == 0:
+	case usd == Sentinel || *r.OnDemand == 0:
 		return 0
 	case !usd.Valid():
 		out.reject("on_demand_price", errNoPrice)

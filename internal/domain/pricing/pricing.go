@@ -56,7 +56,7 @@ func (u USD) String() string {
 	return fmt.Sprintf("%s%d.%06d", sign, u/Dollar, u%Dollar)
 }
 
-// Valid says whether the amount is a price that is believed: above 0, at most 100
+// Valid says whether the amount is a price that is believed: above 0, at most 10,000
 // dollars per hour.
 func (u USD) Valid() bool { return u >= MinPrice && u <= MaxPrice }
 

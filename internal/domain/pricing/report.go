@@ -24,7 +24,8 @@ type Report struct {
 	Mode         agent.Mode
 	PoolID       string   // the reporting instance's own; empty on demand
 	OnDemand     *float64 // dollars per hour
-	CurrentSpot  *float64
+	CurrentSpot  *float64 // likewise
+	Odd          []string // members with a price that is no number
 	Pools        []PoolReport
 	CollectedAt  time.Time // zero: the oldest agents do not say
 }
@@ -87,13 +88,17 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// number is a JSON number; anything else is none.
-type number struct{ value *float64 }
+// number is a JSON number; anything else is none. odd is set for what is neither a number nor null.
+type number struct {
+	value *float64
+	odd   bool
+}
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (n *number) UnmarshalJSON(raw []byte) error {
 	var f *float64
-	if json.Unmarshal(raw, &f) == nil {
+	n.odd = json.Unmarshal(raw, &f) != nil
+	if !n.odd {
 		n.value = f
 	}
 	return nil
@@ -122,9 +127,9 @@ func ParseReport(body []byte) (Report, error) {
 		}
 	}
 	pools := w.Pools
-	r.OnDemand = w.OnDemand.Price.value
+	onDemand, spot := w.OnDemand.Price, number{}
 	if p := w.Pricing; p != nil {
-		pools, r.OnDemand, r.CurrentSpot = p.Pools, p.OnDemand.value, p.CurrentSpot.value
+		pools, onDemand, spot = p.Pools, p.OnDemand, p.CurrentSpot
 		if p.CollectedAt != "" {
 			at, err := ParseTime(string(p.CollectedAt))
 			if err != nil {
@@ -133,6 +138,13 @@ func ParseReport(body []byte) (Report, error) {
 			}
 			r.CollectedAt = at
 		}
+	}
+	r.OnDemand, r.CurrentSpot = onDemand.value, spot.value
+	if onDemand.odd {
+		r.Odd = append(r.Odd, "on_demand_price")
+	}
+	if spot.odd {
+		r.Odd = append(r.Odd, "current_spot_price")
 	}
 	if len(pools) > maxPools {
 		return Report{}, Malformed.New("a pricing report must not name more than %d pools", maxPools)

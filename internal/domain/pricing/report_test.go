@@ -76,6 +76,37 @@ func TestEmptyReports(t *testing.T) {
 	}
 }
 
+// TestPricesThatAreNone are left out and named, whichever member holds them. Zero, null and the
+// value that agents send for an unknown price are no claim.
+func TestPricesThatAreNone(t *testing.T) {
+	t.Parallel()
+
+	for value, why := range map[string]string{
+		`-1`: "not above 0", `1e308`: "not above 0", `-1e308`: "not above 0", `1e-12`: "not above 0",
+		`0.0000001`: "not above 0", `99999999`: "not above 0", `10000.01`: "not above 0",
+		`"0.05"`: "a number", `"1,5"`: "a number", `""`: "a number", `true`: "a number", `[]`: "a number", `{}`: "a number",
+		`1e400`: "a number", `0`: "", `0.0`: "", `null`: "", `0.1`: "", `10000`: "",
+	} {
+		r, err := pricing.ParseReport([]byte(current(`"on_demand_price":` + value + `,"spot_pools":[]`)))
+		require.NoError(t, err, value)
+		got, err := r.Judge("a", at("2026-11-22T10:00:00Z"))
+		require.NoError(t, err, value)
+		if why == "" {
+			require.Empty(t, got.Rejected, value)
+			continue
+		}
+		require.Len(t, got.Rejected, 1, value)
+		require.Equal(t, "on_demand_price", got.Rejected[0].PoolID, value)
+		require.Contains(t, got.Rejected[0].Reason, why, value)
+		require.Zero(t, got.OnDemand, value)
+	}
+	r, err := pricing.ParseReport([]byte(current(`"current_spot_price":"cheap","spot_pools":[]`)))
+	require.NoError(t, err)
+	got, err := r.Judge("a", at("2026-11-22T10:00:00Z"))
+	require.NoError(t, err)
+	require.Equal(t, []pricing.Rejection{{PoolID: "current_spot_price", Reason: "the price must be a number"}}, got.Rejected)
+}
+
 func TestMalformedReports(t *testing.T) {
 	t.Parallel()
 

@@ -25,6 +25,9 @@ var (
 	NoCapacity  = fault.Define("launch.no_capacity", fault.Exhausted) // this pool is empty: the next one
 	QuotaUsedUp = fault.Define("launch.quota",
 		fault.Exhausted) // ours is used up: another family or on-demand
+	// TypeQuotaUsedUp is a quota that EC2 counts for each instance type: another type or on-demand.
+	TypeQuotaUsedUp = fault.Define("launch.type_quota", fault.Exhausted)
+
 	NoAddresses = fault.Define("launch.no_addresses", fault.Exhausted) // another subnet
 	Throttled   = fault.Define("launch.throttled", fault.Unavailable)  // slow down, never fall back
 	Refused     = fault.Define("launch.refused",

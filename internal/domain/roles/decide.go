@@ -170,7 +170,7 @@ func (s *AgentRoles) BackOff(kind replica.Kind) time.Duration {
 	}
 }
 
-// Surplus returns the replicas that are not needed any more: what the mode that
+// Surplus returns the replicas that are no longer needed: what the mode that
 // was turned off had kept, a hold that has run out, an emergency that another
 // successor has settled, a second standby in manual mode, and those whose instance AWS takes. While a
 // termination notice waits for its successor every other replica is a candidate and

@@ -71,7 +71,7 @@ func JudgeNotice(s *AgentRoles, n interruption.Notice) Verdict {
 }
 
 // judgeOther judges a notice about an instance that is not the primary. A replica
-// on an instance that AWS terminates can take over from nothing any more.
+// on an instance that AWS terminates can no longer take over.
 func (s *AgentRoles) judgeOther(n interruption.Notice) Verdict {
 	v := Verdict{Ruling: RuledNotPrimary}
 	if r, on := s.ReplicaOn(n.InstanceID); on && n.Kind == interruption.Termination {

@@ -67,7 +67,7 @@ func (r *ReplicaRow) Urgent() bool {
 }
 
 // Overdue says whether the agent was to launch, has named no instance for longer than
-// StallAfter, and cannot be waited for any more.
+// StallAfter, and there is no time left to wait for it.
 func (r *ReplicaRow) Overdue() bool {
 	return r.Replica.Launcher == agent.ByAgent && r.InstanceID() == "" && r.Replica.Stalled && r.Urgent()
 }

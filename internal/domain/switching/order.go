@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/approval"
 )
 
 // SwitchRequest is a switch that a person or an engine requests.
@@ -24,6 +25,8 @@ type SwitchRequest struct {
 	// Voluntary says that limits and pauses hold. They are judged in the
 	// transaction of the order, so that orders made at once do not overshoot.
 	Voluntary bool
+	// Kind is that of a voluntary move; empty: that of an engine's move to the target.
+	Kind approval.Kind
 }
 
 // SwitchCommand is an order as it stands.

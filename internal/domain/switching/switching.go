@@ -39,7 +39,7 @@ const (
 	Abandoned   Phase = "abandoned"
 )
 
-// FreesAgent says whether no other switch has to wait for this one any more.
+// FreesAgent says whether other switches no longer have to wait for this one.
 func (p Phase) FreesAgent() bool { return p == Retiring || p == Done || p == Abandoned }
 
 // Priorities of commands, as the deployed agents know them: 50 and more is

@@ -142,7 +142,7 @@ func (f *fleet) look(now time.Time) {
 	}
 }
 
-// lose applies the losses of the coming step to whom they hit.
+// lose applies the losses of the coming step to the agents that they hit.
 func (f *fleet) lose(now time.Time) {
 	for i := range f.pools {
 		losses, first := f.o.Market.Pools[i].LossesIn(now, now.Add(f.o.Step))

@@ -37,8 +37,8 @@ func (h *Host) Call(ctx context.Context, q Request) (Answer, error) {
 	return a, nil
 }
 
-// enter takes the turn with a child that lives. When there is none it has one
-// started, which may take longer than this call may wait.
+// enter waits for the turn and for a child that runs. When there is none, enter has one
+// started, which may take longer than this call can wait.
 func (h *Host) enter(ctx context.Context) error {
 	for started := false; ; started = true {
 		select {

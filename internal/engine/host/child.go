@@ -147,7 +147,7 @@ func (c *child) read() {
 }
 
 // ask sends one request and reads its answer. An error means that the child is
-// of no use any more. Fails with engine.unavailable or engine.bad_answer.
+// no longer of use. Fails with engine.unavailable or engine.bad_answer.
 func (c *child) ask(ctx context.Context, q Request) (Answer, error) {
 	c.serial++
 	q.ID = c.serial

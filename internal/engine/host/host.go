@@ -179,7 +179,7 @@ func (h *Host) Isolation() string {
 	return h.child.isolation
 }
 
-// Unfit says why the file is not run any more; nil while it is. Fails with
+// Unfit says why the file is no longer run; nil while it is. Fails with
 // engine.quarantined.
 func (h *Host) Unfit() error {
 	if why := h.unfit.Load(); why != nil {

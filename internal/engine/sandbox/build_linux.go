@@ -69,8 +69,8 @@ func become(plan string) error {
 	return fmt.Errorf("%s: %w", p.Path, syscall.Exec(p.Path, args, p.Env))
 }
 
-// executeFile makes this process the program that a descriptor names, which need not be
-// in the file system any more.
+// executeFile makes this process the program of a descriptor, which may have been removed
+// from the file system.
 func executeFile(file int, args, env []string) error {
 	argv, err := syscall.SlicePtrFromStrings(args)
 	if err != nil {

@@ -346,6 +346,19 @@ func (s *Credentials) NoteUse(ctx context.Context, id, address string) error {
 	return pg.Translate(err)
 }
 
+// RequireClient says whether a client exists. Fails with clients.not_found.
+func (s *Credentials) RequireClient(ctx context.Context, id string) error {
+	var exists bool
+	err := s.DB.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM clients WHERE id = $1)`, id).Scan(&exists)
+	if err != nil {
+		return pg.Translate(err)
+	}
+	if !exists {
+		return clients.NotFound.New("Client not found")
+	}
+	return nil
+}
+
 // LegacyMode reads what a client's legacy token may do. Fails with clients.not_found.
 func (s *Credentials) LegacyMode(ctx context.Context, clientID string) (mode credentials.LegacyMode, err error) {
 	err = s.DB.Pool.QueryRow(ctx, `SELECT legacy_token FROM clients WHERE id = $1`, clientID).Scan(&mode)

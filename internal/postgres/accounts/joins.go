@@ -87,7 +87,7 @@ func (s *Joins) TakeDocument(ctx context.Context, d joining.Document, clientID, 
 	return pg.Translate(err)
 }
 
-// Candidates are the active clients in an account. A client that lives in the control
+// Candidates are the active clients in an account. A client in the control
 // plane's own account has no account of its own, and is not among them.
 func (s *Joins) Candidates(ctx context.Context, account string) ([]joining.Candidate, error) {
 	rows, err := s.DB.Pool.Query(ctx, `

@@ -13,7 +13,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// SessionNotFound means that there is no session with an id, or not any more.
+// SessionNotFound means that there is no session with an id, or no longer.
 var SessionNotFound = fault.Define("sessions.not_found", fault.NotFound)
 
 // Sessions stores the logins of operators and tenants. A session itself is a signed cookie;
@@ -157,7 +157,7 @@ func (s *Sessions) EndSession(ctx context.Context, n Session, actor string) erro
 		if err != nil || created.RowsAffected == 0 {
 			return err
 		}
-		// The rows of expired sessions are few, and they are not needed any more.
+		// The rows of expired sessions are few, and no longer needed.
 		if _, err := gorm.G[entity.EndedSession](tx).Where("expires_at < now()").Delete(ctx); err != nil {
 			return err
 		}

@@ -75,7 +75,7 @@ type Registered struct {
 	Relation  agent.InstanceRelation
 	ReplicaID string // the open replica that the instance is, or may be
 	CommandID string // the agent-launched switch that the instance comes from
-	AwaitedBy string // the switch that waits for this instance's registration
+	AwaitedBy string // the id of the operation that waits for this instance's registration: a switch or a promotion
 	Takeover  Takeover
 }
 
@@ -192,7 +192,11 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 			ctx,
 			`
 				SELECT CASE WHEN state = 'ready' THEN '' ELSE id END,
-					CASE WHEN state = 'ready' AND kind = 'switch' THEN made_for ELSE '' END
+					CASE
+						WHEN state <> 'ready' THEN ''
+						WHEN kind = 'switch' THEN 'switch/' || made_for
+						WHEN EXISTS (SELECT FROM promotions WHERE replica_id = id) THEN 'promotion/' || id
+						ELSE '' END
 				FROM replicas
 				WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running', 'ready')`,
 			out.AgentID,

@@ -12,7 +12,7 @@ import (
 // HeartbeatResult is the result of a heartbeat.
 type HeartbeatResult struct {
 	Relation agent.InstanceRelation
-	// Lost says that the agent's primary is lost (see primaryLost), so that an
+	// Lost says that the agent's primary is lost (see pg.PrimaryLost), so that an
 	// outside instance may follow it.
 	Lost bool
 }
@@ -112,7 +112,7 @@ a AS (
 	LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 	WHERE a.status <> 'deleted' ORDER BY a.id FOR NO KEY UPDATE OF a`
 
-// heartbeatJudged goes on after the lock. A client's last sync is left to the statement that
+// heartbeatJudged continues after the lock. A client's last sync is left to the statement that
 // else is writing it, so that two statements never wait for each other's clients.
 const heartbeatJudged = `,
 speaker AS (

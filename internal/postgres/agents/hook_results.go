@@ -87,7 +87,7 @@ FROM a`
 // RecordHooks records how hooks on an instance ended. Again changes nothing. Fails with
 // agent.not_found.
 func (s *Agents) RecordHooks(ctx context.Context, in HookResults) error {
-	runs, err := json.Marshal(in.Hooks)
+	runs, err := json.Marshal(append([]HookResult{}, in.Hooks...)) // none is a list too
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ WHERE a.id = $1 AND a.status <> 'deleted'
 		WHERE s.agent_id = a.id AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over'))`
 
 // takeOver makes an outside instance the agent's primary when the one it has is
-// lost (see primaryLost). While anything is in flight that could bring a successor (a
+// lost (see pg.PrimaryLost). While anything is in flight that could bring a successor (a
 // replica with an instance or with a launch of ours, a switch, a notice) it does
 // nothing. A replica that waits for an instance is closed with it.
 // An instance that was replaced before never comes back this way, because that one

@@ -54,10 +54,10 @@ const sealLock = 0x7472_6169_6c
 // SealsAtOnce is how many entries one call of Seal takes at most.
 const SealsAtOnce = 1000
 
-// Seal chains entries that have no seal yet, and returns them. An entry whose transaction
+// Seal chains entries that have no seal yet, and returns them with their seals. An entry whose transaction
 // ended late is sealed when it is there, after others with larger ids. When another process
 // seals, nothing is done.
-func (s *Trail) Seal(ctx context.Context, now time.Time) (sealed []trail.Entry, err error) {
+func (s *Trail) Seal(ctx context.Context, now time.Time) (sealed []trail.SealedEntry, err error) {
 	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		sealed = nil
 		var mine bool
@@ -72,14 +72,18 @@ func (s *Trail) Seal(ctx context.Context, now time.Time) (sealed []trail.Entry, 
 		if err != nil {
 			return err
 		}
-		if sealed, err = pgx.CollectRows(rows, pgx.RowToStructByName[trail.Entry]); err != nil || len(sealed) == 0 {
+		entries, err := pgx.CollectRows(rows, pgx.RowToStructByName[trail.Entry])
+		if err != nil || len(entries) == 0 {
 			return err
 		}
 		last, err := lastSeal(ctx, tx)
 		if err != nil {
 			return err
 		}
-		seals := trail.SealEntries(last, now, sealed)
+		seals := trail.SealEntries(last, now, entries)
+		for i := range seals {
+			sealed = append(sealed, trail.SealedEntry{Seal: seals[i], Entry: &entries[i]})
+		}
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{"trail_seals"}, []string{"day", "place", "entry_id", "prev", "hash"},
 			pgx.CopyFromSlice(len(seals), func(i int) ([]any, error) {
 				return []any{seals[i].Day, seals[i].Place, seals[i].EntryID, seals[i].Prev, seals[i].Hash}, nil
@@ -103,8 +107,10 @@ func lastSeal(ctx context.Context, tx pgx.Tx) (*trail.Seal, error) {
 }
 
 // Verify reads the whole chain and checks it. The result is how many entries are sealed and
-// how many wait for their seal. Fails with trail.broken.
-func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
+// how many wait for their seal. Each of the witnesses must be the hash of a seal. An owner of the
+// database can make a new chain of other entries, but not one with a hash that has left the
+// database before. Fails with trail.broken.
+func (s *Trail) Verify(ctx context.Context, witnesses ...[]byte) (sealed, waiting int, err error) {
 	var lost int
 	if err := s.DB.Pool.QueryRow(ctx, `
 		SELECT (SELECT count(*) FROM trail_unsealed),
@@ -116,6 +122,16 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 	}
 	if lost > 0 {
 		return 0, waiting, trail.Broken.New("%d entries have no seal and wait for none", lost)
+	}
+	for _, hash := range witnesses {
+		var found bool
+		if err := s.DB.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM trail_seals WHERE hash = $1)`, hash).Scan(&found); err != nil {
+			return 0, waiting, pg.Translate(err)
+		}
+		if !found {
+			return 0, waiting, trail.Broken.New("no entry has the hash %x any longer: the trail is another one than before, "+
+				"or the hash is older than the %d days that it is kept", hash, int(trail.RetainFor.Hours()/24))
+		}
 	}
 	rows, err := s.DB.Pool.Query(ctx, `
 		SELECT s.day, s.place, s.entry_id, s.prev, s.hash, t.id IS NOT NULL AS found,

@@ -95,7 +95,7 @@ func (s *Intake) ownAccount(ctx context.Context) (string, error) {
 	return s.own, nil
 }
 
-// RecordLate keeps what came after its deadline about an instance that lives, as evidence.
+// RecordLate keeps what came after its deadline about an instance that runs, as evidence.
 // Again changes nothing.
 func (s *Intake) RecordLate(ctx context.Context, o intake.Owner, e events.Event) error {
 	_, err := s.DB.Pool.Exec(ctx, `

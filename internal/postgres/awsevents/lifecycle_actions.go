@@ -23,7 +23,7 @@ ON CONFLICT (token) DO NOTHING`, e.Hook.Token, o.InstanceID, e.Hook.Group, e.Hoo
 }
 
 // A group is asked to go on for a proven instance only. An action is settled when the
-// instance plays no part any more, or its notice is decided.
+// instance no longer has a role, or its notice is decided.
 const claimLifecycle = `
 WITH due AS (
     SELECT l.token
@@ -75,7 +75,7 @@ func (s *LifecycleActions) Claim(ctx context.Context, limit int) ([]intake.Lifec
 	return out, pg.Translate(err)
 }
 
-// Close ends an action: continue, abandon or over.
+// Close ends an action: continue, abandon, over or not_ours.
 func (s *LifecycleActions) Close(ctx context.Context, token, result string) error {
 	_, err := s.DB.Pool.Exec(ctx, `
 UPDATE lifecycle_actions

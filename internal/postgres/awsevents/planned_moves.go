@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/approval"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/intake"
@@ -94,6 +95,7 @@ func (s *PlannedMoves) Order(ctx context.Context, m intake.PlannedMove, voluntar
 		Reason:    "AWS has scheduled " + m.Reason + " at " + m.Due.UTC().Format(time.RFC3339),
 		Notify:    "AWS has scheduled " + m.Reason + " for " + m.InstanceID + ": the agent moves before",
 		Voluntary: voluntary,
+		Kind:      approval.Maintenance,
 	})
 	if err != nil {
 		return "", err

@@ -106,7 +106,8 @@ a AS (
 			(SELECT 'switch/' || c.id FROM commands c WHERE c.agent_id = a.id AND ` + alive + ` LIMIT 1), ''),
 		'client_agents', coalesce(a.client_agents, 0), 'client_moving', coalesce(a.client_moving, 0),
 		'fleet_agents', coalesce((SELECT sum(agents) FROM sizes), 0), 'fleet_moving',
-		coalesce((SELECT sum(moving) FROM sizes), 0))`
+		coalesce((SELECT sum(moving) FROM sizes), 0),
+		'consent', ` + consentOfAgent + `)`
 
 	onDemandOf = `
 		coalesce((SELECT jsonb_build_object('usd', o.price, 'at', o.observed_at)
@@ -245,18 +246,4 @@ func collectJSON[T any](r pgx.Rows) ([]T, error) {
 		}
 		return out, err
 	})
-}
-
-// CheckMovingLimits judges a voluntary move by what holds at this moment, under the lock of
-// fleet_limits: an agent that took the room before has committed.
-func CheckMovingLimits(ctx context.Context, tx pgx.Tx, agentID string) error {
-	var raw []byte
-	if err := tx.QueryRow(ctx, selectMoveContext, []string{agentID}).Scan(&raw); err != nil {
-		return err
-	}
-	snapshot := engine.MoveContext{Limits: unset}
-	if err := json.Unmarshal(raw, &snapshot); err != nil {
-		return err
-	}
-	return snapshot.Refusal()
 }

@@ -13,7 +13,7 @@ import (
 // coming days are there, and the daily figures are written.
 type Housekeeping struct {
 	DB *pg.DB
-	// Patience is how long a change of partitions goes on asking for its locks.
+	// Patience is how long a change of partitions keeps asking for its locks.
 	// Zero: ten seconds.
 	Patience time.Duration
 }
@@ -40,6 +40,7 @@ var expiries = map[string]struct{ table, where string }{
 		`observed_at < $1`}, // reports older than their partitions
 	"price_buckets":        {"price_buckets", `bucket < $1`},
 	"price_features":       {"price_features", `bucket < $1`},
+	"product_spot_prices":  {"product_spot_prices", supersededBefore},
 	"client_prices":        {"client_prices", `observed_at < $1`},
 	"client_price_buckets": {"client_price_buckets", `bucket < $1`},
 	"decisions":            {"decisions", saidBefore},
@@ -49,6 +50,7 @@ var expiries = map[string]struct{ table, where string }{
 			` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // most agents have no other decisions all day
 	"pauses":           {"pauses", `until < $1`},
 	"pool_blocks":      {"pool_blocks", `until < $1`},
+	"move_approvals":   {"move_approvals", `asked_at < $1 AND expires_at < now()`},
 	"events":           {"events", `created_at < $1`},
 	"notifications":    {"notifications", `created_at < $1 AND is_read`},
 	"commands":         {"commands", `created_at < $1 AND status <> 'pending'`},
@@ -64,6 +66,16 @@ var expiries = map[string]struct{ table, where string }{
 // saidBefore is a decision that was said for the last time before $1. The first
 // condition lets the block range index leave the new ones out.
 const saidBefore = `created_at < $1 AND coalesce(last_at, created_at) < $1`
+
+// supersededBefore is a price of a pool that another one followed before $1, so it was not
+// in force any more.
+const supersededBefore = `at < $1 AND EXISTS (
+	SELECT
+	FROM product_spot_prices n
+	WHERE n.pool_id = product_spot_prices.pool_id
+	  AND n.product = product_spot_prices.product
+	  AND n.at > product_spot_prices.at
+	  AND n.at <= $1)`
 
 // Expire deletes what of a table is older than a moment, chunk by chunk; beat is
 // called after each. Rows that are being written are left for the next run, so

@@ -74,7 +74,7 @@ func (s *Jobs) NotifyPaused(ctx context.Context, in activities.JobEnd, message s
 	return s.recordJobEvent(ctx, in, "job_paused", message)
 }
 
-// NotifyFailing notifies operators, once per period, that a job fails and goes on.
+// NotifyFailing notifies operators, once per period, that a job fails and continues.
 func (s *Jobs) NotifyFailing(ctx context.Context, in activities.JobEnd, message string) error {
 	return s.recordJobEvent(ctx, in, "job_failing", message)
 }

@@ -133,7 +133,7 @@ type Spend struct {
 	Agents    []AgentCount
 }
 
-// InstanceCount is how many instances live in a region, by their part and purchase.
+// InstanceCount is how many instances run in a region, by their part and purchase.
 type InstanceCount struct {
 	Region, Role, Mode string
 	N                  int64

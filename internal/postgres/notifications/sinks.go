@@ -225,7 +225,7 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 			RETURNING d.id, d.sink_id, d.notification_id, d.attempts)
 		SELECT c.id, c.attempts, s.id, s.kind, s.url, s.secret_sealed,
 			CASE WHEN s.secret_before_until > now() THEN s.secret_before_sealed END, n.id, n.client_id, n.severity,
-			n.message, n.created_at
+			n.message, n.created_at, n.approval_id
 		FROM claimed c
 		JOIN notification_sinks s ON s.id = c.sink_id
 		JOIN notifications n ON n.id = c.notification_id
@@ -236,7 +236,7 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 	out, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (d activities.Delivery, err error) {
 		var sealed, before []byte
 		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &before, &d.NotificationID,
-			&d.ClientID, &d.Severity, &d.Message, &d.At); err != nil {
+			&d.ClientID, &d.Severity, &d.Message, &d.At, &d.ApprovalID); err != nil {
 			return d, err
 		}
 		if d.Secret, d.SecretBefore, err = s.secretsOf(d.SinkID, sealed, before); err != nil {

@@ -66,7 +66,7 @@ func (s *Sinks) secretsOf(id string, sealed, before []byte) (secret, old string,
 	if secret, err = s.decryptSecret(id, sealed); err != nil {
 		return "", "", err
 	}
-	// One that cannot be read any more signs no more; the new one does.
+	// A secret that can no longer be read signs nothing; the new one does.
 	old, err = s.decryptSecret(id, before)
 	if err != nil {
 		old = ""

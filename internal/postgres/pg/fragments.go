@@ -20,7 +20,7 @@ var PrimaryLost = fmt.Sprintf(`(p.id IS NULL
 	int(agent.LostAfter.Seconds()))
 
 // SaidWithin is how often the row d was said from one time until another, both SQL. It
-// is exact for a row that lies within them; of one that began before or goes on after,
+// is exact for a row that lies within them; of one that began before or continues after,
 // it takes the times to be spread evenly from the first to the last.
 func SaidWithin(from, until string) string {
 	return fmt.Sprintf(`CASE

@@ -6,7 +6,7 @@ import (
 
 // TendAgain is when the sweep looks next for the workflow of the operation o, which
 // has just been started or has just written: a fresh one after half a minute, one
-// that lives long every quarter of an hour.
+// that runs long every quarter of an hour.
 const TendAgain = `clock_timestamp() + least(greatest(clock_timestamp() - o.started_at, interval '30 seconds'), interval '15 minutes')`
 
 // QueueNews makes the operation of a replica due for the sweep in 5 s. A statement that

@@ -14,7 +14,7 @@ type Cursor struct {
 }
 
 // Page selects the part of a list to read: what comes after a place, up to a number of
-// elements, and one more that shows whether the list goes on. The zero Page is the whole
+// elements, and one more that shows whether the list continues. The zero Page is the whole
 // list.
 type Page struct {
 	After Cursor

@@ -9,10 +9,7 @@ const SpotPrices = `(
 	FROM pool_prices
 	UNION ALL
 	SELECT s.pool_id, s.product, s.price, greatest(s.at, w.at)
-	FROM (
-		SELECT DISTINCT ON (pool_id, product) pool_id, product, price, at
-		FROM product_spot_prices
-		ORDER BY pool_id, product, at DESC) s
+	FROM product_pool_prices s
 	LEFT JOIN pools p ON p.id = s.pool_id
 	LEFT JOIN job_watermarks w ON w.job = 'product-prices'
 		AND w.scope = p.region || '/' || p.instance_type || '/' || s.product)`

@@ -9,8 +9,8 @@ import (
 	"spotkeeper/internal/flight"
 )
 
-// Together asks with those who come at the same time, and once more alone if what
-// was asked together was refused: one that is wrong must not fail the others.
+// Together batches concurrent callers into one call. When the batch is refused, each caller
+// is served once more alone, so that a wrong one does not fail the others.
 func Together[In, Out any](
 	ctx context.Context,
 	b *flight.Batch[In, Out],

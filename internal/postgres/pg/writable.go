@@ -22,7 +22,7 @@ const (
 
 // keepWritable sees to it that a pool recovers by itself from a failover of
 // Postgres: a session that cannot write does not enter the pool, and one that
-// cannot any more leaves it at the first sign. Without it such a session would
+// no longer can leaves it at the first sign. Without it such a session would
 // fail every statement until its lifetime ends, which is an hour.
 //
 // A URL that sets target_session_attrs itself decides which servers are accepted.

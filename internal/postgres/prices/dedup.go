@@ -35,8 +35,8 @@ const (
 	// milliseconds, so that a heartbeat is never late and no lock is held long.
 	dedupChunk = 100_000
 	// commitLag is how much later than it began a report may have been committed:
-	// the look back starts so much before the watermark. Merging twice is merging
-	// once.
+	// the next run starts so much before the watermark. Merging a report again
+	// changes nothing.
 	commitLag = 5 * time.Minute
 )
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"spotkeeper/activities"
 	"spotkeeper/internal/postgres/pg"
 )
@@ -73,8 +76,9 @@ WHERE o.observed_at < excluded.observed_at`, p.Region, p.InstanceType, p.Product
 	return pg.Translate(err)
 }
 
-// KeepProductPriceChanges stores when the spot price of a type with a product changed. What was
-// stored before stays as it is, so pages may overlap.
+// KeepProductPriceChanges stores when the spot price of a type with a product changed, and
+// the price in force of each of its pools. What was stored before stays as it is, so pages
+// may overlap.
 func (s *Prices) KeepProductPriceChanges(
 	ctx context.Context, p activities.ProductInRegion, moves []activities.PriceChange,
 ) (int64, error) {
@@ -82,19 +86,40 @@ func (s *Prices) KeepProductPriceChanges(
 	for i, m := range moves {
 		zones[i], times[i], prices[i] = m.AZ, m.At, m.Price
 	}
-	tag, err := s.DB.Pool.Exec(ctx, `
+	stored := int64(0)
+	b := &pgx.Batch{}
+	b.Queue(`
 INSERT INTO product_spot_prices (pool_id, product, at, price)
 SELECT DISTINCT ON (az, at) $1 || '.' || az, $2, at, price::numeric(12, 6)
 FROM unnest($3::text[], $4::timestamptz[], $5::text[]) AS t (az, at, price)
 WHERE price::numeric > 0
   AND price::numeric <= 10000
 ORDER BY az, at, price
-ON CONFLICT ON CONSTRAINT product_spot_prices_once DO NOTHING`, p.InstanceType, p.Product, zones, times, prices)
-	return tag.RowsAffected(), pg.Translate(err)
+ON CONFLICT ON CONSTRAINT product_spot_prices_once DO NOTHING`, p.InstanceType, p.Product, zones, times, prices,
+	).Exec(func(t pgconn.CommandTag) error {
+		stored = t.RowsAffected()
+		return nil
+	})
+	b.Queue(`
+INSERT INTO product_pool_prices AS o (pool_id, product, price, at)
+SELECT z.pool_id, $2, n.price, n.at
+FROM (SELECT DISTINCT $1 || '.' || az AS pool_id FROM unnest($3::text[]) AS t (az)) z
+CROSS JOIN LATERAL (
+	SELECT h.price, h.at
+	FROM product_spot_prices h
+	WHERE h.pool_id = z.pool_id
+	  AND h.product = $2
+	ORDER BY h.at DESC
+	LIMIT 1) n
+ON CONFLICT ON CONSTRAINT product_pool_prices_once DO UPDATE
+SET price = excluded.price,
+    at = excluded.at
+WHERE o.at < excluded.at`, p.InstanceType, p.Product, zones)
+	return stored, pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-// KeepVolumePrice stores the list price of a kind of volume. It sets a level, so twice is
-// once.
+// KeepVolumePrice stores the list price of a kind of volume. A second
+// call stores the same price.
 func (s *Prices) KeepVolumePrice(
 	ctx context.Context, v activities.VolumeInRegion, price activities.ListPrice, at time.Time,
 ) error {

@@ -21,7 +21,7 @@ var (
 	_ activities.AgentStore  = (*Silence)(nil)
 )
 
-// Places lists every account and region that something of a client's lives in, or
+// Places lists every account and region that something of a client's may be in, or
 // was ever launched in, those first that were tried longest ago or never.
 func (s *Orphans) Places(ctx context.Context) ([]activities.SweepPlace, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
@@ -175,10 +175,9 @@ func (s *Orphans) Suspects(
 	return out, pg.Translate(err)
 }
 
-// RecordSightings notes the suspects and reports each new one, forgets what the cloud
-// showed and is none any more, and answers those that were suspect already so
-// long ago. A sweep that runs twice at once is one sighting, because both are
-// within the same moment.
+// RecordSightings notes the suspects and reports each new one, forgets the
+// instances that are no longer suspects, and answers those that were suspects already so long
+// ago. Two sweeps at the same time are one sighting.
 func (s *Orphans) RecordSightings(
 	ctx context.Context,
 	p activities.SweepPlace,

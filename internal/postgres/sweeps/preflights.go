@@ -16,7 +16,7 @@ type Preflights struct{ DB *pg.DB }
 
 var _ activities.PreflightStore = (*Preflights)(nil)
 
-// PreflightPlace says where an agent's primary lives and what it was launched with. Fails
+// PreflightPlace says where an agent's primary is and what it was launched with. Fails
 // with agent.not_found, also when the agent has no primary.
 func (s *Preflights) PreflightPlace(ctx context.Context, clientID, agentID string) (*activities.PreflightPlace, error) {
 	var out activities.PreflightPlace

@@ -27,27 +27,52 @@ type EventView struct {
 // EventFilter chooses events. Empty members do not filter.
 type EventFilter struct {
 	ClientID, AgentID, Type, Text string
-	People                        bool  // only what operators and tenants asked for
-	Before                        int64 // ids below it; 0: from the newest
+	People                        bool      // only what operators and tenants asked for
+	Since, Until                  time.Time // zero: no bound; Until is outside
+	Before                        int64     // ids below it; 0: from the newest
 	Limit                         int
+}
+
+// chosenEvents are the events e that a filter chooses. Its parameters are those of args.
+const chosenEvents = `
+FROM events e
+LEFT JOIN clients c ON c.id = e.client_id
+LEFT JOIN agents a ON a.id = e.agent_id
+WHERE ($1 = '' OR e.client_id = $1)
+  AND ($2 = '' OR e.agent_id = $2)
+  AND ($3 = '' OR e.type = $3)
+  AND ($4 = '' OR strpos(lower(e.message), lower($4)) > 0 OR strpos(lower(e.actor), lower($4)) > 0)
+  AND (NOT $5 OR starts_with(e.actor, 'operator:') OR starts_with(e.actor, 'client:'))
+  AND ($6::bigint = 0 OR e.id < $6)
+  AND ($7::timestamptz IS NULL OR e.created_at >= $7)
+  AND ($8::timestamptz IS NULL OR e.created_at < $8)
+ORDER BY e.id DESC`
+
+func (f EventFilter) args(more ...any) []any {
+	return append([]any{
+		f.ClientID, f.AgentID, f.Type, f.Text, f.People, f.Before, pg.TimeOrNull(f.Since), pg.TimeOrNull(f.Until),
+	}, more...)
 }
 
 // EventLog lists events, newest first.
 func (v *Views) EventLog(ctx context.Context, f EventFilter) ([]EventView, error) {
 	return pg.QueryRows[EventView](ctx, v.DB, `
-		SELECT e.id, e.created_at AS at, e.type, e.severity, e.actor, e.message, e.client_id, c.name AS client_name,
-			e.agent_id, a.logical_agent_id AS agent_name, e.metadata
-		FROM events e
-		LEFT JOIN clients c ON c.id = e.client_id
-		LEFT JOIN agents a ON a.id = e.agent_id
-		WHERE ($1 = '' OR e.client_id = $1)
-		  AND ($2 = '' OR e.agent_id = $2)
-		  AND ($3 = '' OR e.type = $3)
-		  AND ($4 = '' OR strpos(lower(e.message), lower($4)) > 0 OR strpos(lower(e.actor), lower($4)) > 0)
-		  AND (NOT $5 OR starts_with(e.actor, 'operator:') OR starts_with(e.actor, 'client:'))
-		  AND ($6 = 0 OR e.id < $6)
-		ORDER BY e.id DESC
-		LIMIT $7`, f.ClientID, f.AgentID, f.Type, f.Text, f.People, f.Before, f.Limit)
+SELECT e.id, e.created_at AS at, e.type, e.severity, e.actor, e.message, e.client_id, c.name AS client_name,
+    e.agent_id, a.logical_agent_id AS agent_name, e.metadata`+chosenEvents+`
+LIMIT $9`, f.args(f.Limit)...)
+}
+
+// EventAfter finds the event that n newer ones of the filter's go before; 0: there are no
+// more than n.
+func (v *Views) EventAfter(ctx context.Context, f EventFilter, n int) (id int64, err error) {
+	found, err := pg.QueryRows[struct{ ID int64 }](ctx, v.DB, `
+SELECT e.id`+chosenEvents+`
+OFFSET $9
+LIMIT 1`, f.args(n)...)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0].ID, nil
 }
 
 // FoundView is a thing that a search found.

@@ -26,7 +26,7 @@ type ClientAgent struct {
 	Primary        *PrimaryPlace
 }
 
-// PrimaryPlace is an agent's primary and where it lives.
+// PrimaryPlace is an agent's primary and where it is.
 type PrimaryPlace struct {
 	ID           string
 	InstanceType string

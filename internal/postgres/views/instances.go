@@ -132,7 +132,7 @@ func (v *Views) InstanceMetrics(ctx context.Context, clientID, id string) (*Inst
 	return m, err
 }
 
-// InstancePlace is where an instance lives, and for whom.
+// InstancePlace is where an instance is, and for whom.
 type InstancePlace struct {
 	ID            string
 	ClientID      string
@@ -147,10 +147,10 @@ type InstancePlace struct {
 	OnDemandPrice float64 `db:"on_demand_price"` // USD per hour; 0: unknown
 }
 
-// placeAsked is who asks where an instance lives; without a client an operator.
+// placeAsked is who asks where an instance is; without a client an operator.
 type placeAsked struct{ clientID, id string }
 
-// InstancePlace reads where an instance lives; those who ask together share a
+// InstancePlace reads where an instance is. Callers who ask at the same time share a
 // reading. Fails with instance.not_found.
 func (v *Views) InstancePlace(ctx context.Context, clientID, id string) (*InstancePlace, error) {
 	p, err := pg.Together(ctx, &v.places, placeAsked{clientID, id}, v.instancePlaces)

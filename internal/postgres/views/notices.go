@@ -17,6 +17,7 @@ type NoticeView struct {
 	PoolID         string // of the instance; empty when it is not known
 	Kind           string
 	Door           string
+	Action         string // empty: not known
 	Arrivals       int
 	ArrivedAt      time.Time // at the first door
 	ReceivedAt     time.Time // durable
@@ -51,7 +52,7 @@ func (v *Views) Notices(ctx context.Context, f NoticeFilter) ([]NoticeView, erro
 	return pg.QueryRows[NoticeView](ctx, v.DB, `
 		SELECT n.client_id, c.name AS client_name, n.agent_id, a.logical_agent_id, n.instance_id,
 			coalesce(i.pool_id, '') AS pool_id,
-			n.kind, n.door, n.arrivals, coalesce(n.arrived_at, n.received_at) AS arrived_at, n.received_at,
+			n.kind, n.door, n.action, n.arrivals, coalesce(n.arrived_at, n.received_at) AS arrived_at, n.received_at,
 			n.delivered_at, n.decided_at,
 			n.deadline, n.result, n.new_primary, o.id AS operation_id, o.state AS operation_state, o.phase, `+
 		noticeStands+` AS open

@@ -51,8 +51,8 @@ type StepView struct {
 
 // OperationFilter chooses operations. Empty members do not filter.
 type OperationFilter struct {
-	ClientID, AgentID, Kind, State string
-	Page                           pg.Page
+	ClientID, AgentID, Kind, State, Cause string
+	Page                                  pg.Page
 }
 
 // firstTries leaves out the operations that try again what failed before and have come to
@@ -121,6 +121,7 @@ func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationV
 		pg.Matching("agent_id", f.AgentID),
 		pg.Matching("kind", f.Kind),
 		pg.Matching("state", f.State),
+		pg.Matching("cause", f.Cause),
 		firstTries,
 		pg.NewestFirst(f.Page, "started_at"),
 	))

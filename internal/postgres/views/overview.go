@@ -6,7 +6,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Overview is what operators look at first: the fleet in figures, as it stands now.
+// Overview is what operators look at first: the present fleet in figures.
 type Overview struct {
 	Agents          int64 // not deleted
 	Online          int64

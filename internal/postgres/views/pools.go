@@ -8,7 +8,7 @@ import (
 )
 
 // PoolView is a spot pool: what it costs, how often AWS takes instances out of it, and
-// what lives in it.
+// what runs in it.
 type PoolView struct {
 	ID           string
 	InstanceType string

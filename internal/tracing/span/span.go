@@ -30,7 +30,7 @@ func NameRequest(ctx context.Context, method, route string) {
 // parent is the header in which the W3C's trace context carries a span's ids.
 const parent = "traceparent"
 
-// Parent is the traceparent of ctx, for work that goes on without its context; "" without a
+// Parent is the traceparent of ctx, for work that continues without its context; "" without a
 // span.
 func Parent(ctx context.Context) string {
 	c := propagation.MapCarrier{}

@@ -42,7 +42,7 @@ export function keysOf(e: Told): string[][] {
   if (agent) keys.push(['agent', agent])
   switch (e.type) {
     case 'operation':
-      keys.push(['operations'], ['notices'], ['fleet'])
+      keys.push(['operations'], ['notices'], ['fleet'], ['approvals'])
       if (e.data.id) keys.push(['operation', e.data.id])
       break
     case 'notice':
@@ -59,4 +59,41 @@ export function keysOf(e: Told): string[][] {
 /** backoff is how long to wait before the n-th new connection, in milliseconds: 1 s, doubled, 15 s at most. */
 export function backoff(attempt: number): number {
   return Math.min(15_000, 1000 * 2 ** Math.min(attempt, 4))
+}
+
+/** silentFor is how long a stream may say nothing before it counts as lost, in milliseconds. The server says every 15 s that it stands. */
+export const silentFor = 40_000
+
+export interface Heard { type: string; id: string; data: string }
+
+/**
+ * Parser reads server-sent events out of the pieces in which a stream arrives. An EventSource would hide the comments by
+ * which the server says that the stream stands, and so never notice a connection that ended without a word.
+ */
+export class Parser {
+  private rest = ''
+  private now = { type: '', id: '', data: [] as string[] }
+
+  /** push takes the next piece, and answers the events that are complete with it. */
+  push(piece: string): Heard[] {
+    const out: Heard[] = []
+    const lines = (this.rest + piece).split('\n')
+    this.rest = lines.pop()!
+    for (const whole of lines) {
+      const line = whole.endsWith('\r') ? whole.slice(0, -1) : whole
+      if (line === '') {
+        if (this.now.data.length > 0) out.push({ ...this.now, data: this.now.data.join('\n') })
+        this.now = { type: '', id: '', data: [] }
+        continue
+      }
+      const at = line.indexOf(':')
+      if (at === 0) continue // a comment
+      const name = at < 0 ? line : line.slice(0, at)
+      const value = at < 0 ? '' : line.slice(at + 1).replace(/^ /, '')
+      if (name === 'event') this.now.type = value
+      else if (name === 'id') this.now.id = value
+      else if (name === 'data') this.now.data.push(value)
+    }
+    return out
+  }
 }

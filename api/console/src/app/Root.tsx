@@ -46,6 +46,7 @@ const tree = root.addChildren([
   page('/operations/$id', () => import('../pages/Operation')),
   page('/failovers', () => import('../pages/Failovers')),
   page('/decisions', () => import('../pages/Decisions')),
+  page('/approvals', () => import('../pages/Approvals')),
   page('/pools', () => import('../pages/Pools')),
   page('/savings', () => import('../pages/Savings')),
   page('/rollouts', () => import('../pages/Rollouts')),
@@ -121,6 +122,8 @@ function Frame({ who }: { who: Schemas['callerAnswer'] }) {
   const pages = pagesOf(who)
   useEffect(() => {
     pollingInterval = live.paused ? false : live.link === 'live' ? 60_000 : pollEvery
+    // What is read already keeps the interval that it began with until its options are set anew.
+    for (const query of client.getQueryCache().getAll()) for (const o of query.observers) o.setOptions(o.options)
     if (!live.paused && live.link === 'lost') void client.invalidateQueries()
   }, [live.link, live.paused])
   useEffect(() => {

@@ -1,7 +1,7 @@
 import { useQueryClient, type QueryClient } from '@tanstack/react-query'
 import { createContext, useContext, useEffect, useReducer, useRef, useState, type ReactNode } from 'react'
 import { otherTabs } from '../api/client'
-import { backoff, initial, keysOf, reduce, type StreamState, type Told } from '../api/stream'
+import { backoff, initial, keysOf, Parser, reduce, silentFor, type Heard, type StreamState, type Told } from '../api/stream'
 import { duration } from '../lib/format'
 import { useNow } from '../ui/time'
 import { refresh } from '../api/refresh'
@@ -14,6 +14,9 @@ interface Live extends StreamState {
 const Context = createContext<Live>({ ...initial, paused: false, setPaused: () => {} })
 
 export const useLive = () => useContext(Context)
+
+/** usePolling is an interval for a query that is read more often than others; false while a reader holds the page still. */
+export const usePolling = (ms: number): number | false => (useContext(Context).paused ? false : ms)
 
 /** pollEvery is how often queries are read again while the stream does not stand. */
 export const pollEvery = 15_000
@@ -30,32 +33,33 @@ export function LiveProvider({ path, children }: { path: string; children: React
   lastId.current = state.lastId
   useEffect(() => {
     if (paused) return
-    let source: EventSource | undefined
+    let ended = false
+    let stop = new AbortController()
     let again: ReturnType<typeof setTimeout> | undefined
     let attempt = 0
     const old = new Batch(client)
-    const hear = (e: MessageEvent<string>) => {
-      dispatch({ type: 'event', id: e.lastEventId })
+    const hear = (e: Heard) => {
+      if (!['operation', 'notice', 'roles'].includes(e.type)) return
+      dispatch({ type: 'event', id: e.id })
       old.add(keysOf(JSON.parse(e.data) as Told))
     }
-    const open = () => {
-      const after = lastId.current ? '?after=' + encodeURIComponent(lastId.current) : ''
-      source = new EventSource(path + after)
-      source.onopen = () => {
-        if (attempt > 0) void client.invalidateQueries()
-        attempt = 0
-        dispatch({ type: 'opened' })
-      }
-      for (const type of ['operation', 'notice', 'roles']) source.addEventListener(type, hear)
-      source.onerror = () => {
-        dispatch({ type: 'lost', at: Date.now() })
-        source?.close()
-        again = setTimeout(open, backoff(attempt++))
-      }
+    const opened = () => {
+      if (attempt > 0) void client.invalidateQueries()
+      attempt = 0
+      dispatch({ type: 'opened' })
     }
-    open()
+    const run = async () => {
+      stop = new AbortController()
+      const after = lastId.current ? '?after=' + encodeURIComponent(lastId.current) : ''
+      await follow(path + after, stop, opened, hear).catch(() => {}) // why it ended changes nothing: it is lost
+      if (ended) return
+      dispatch({ type: 'lost', at: Date.now() })
+      again = setTimeout(() => void run(), backoff(attempt++))
+    }
+    void run()
     return () => {
-      source?.close()
+      ended = true
+      stop.abort()
       clearTimeout(again)
       old.stop()
     }
@@ -67,6 +71,27 @@ export function LiveProvider({ path, children }: { path: string; children: React
     return () => otherTabs?.removeEventListener('message', changed)
   }, [paused, client])
   return <Context value={{ ...state, paused, setPaused }}>{children}</Context>
+}
+
+/** follow reads a stream until it ends, fails, is stopped or has said nothing for too long. */
+async function follow(address: string, stop: AbortController, opened: () => void, hear: (e: Heard) => void): Promise<void> {
+  let silence = setTimeout(() => stop.abort(), silentFor)
+  try {
+    const answer = await fetch(address, { headers: { Accept: 'text/event-stream' }, cache: 'no-store', signal: stop.signal })
+    if (!answer.ok || !answer.body) throw new Error(`the stream was refused: ${answer.status}`)
+    opened()
+    const reader = answer.body.getReader(), text = new TextDecoder(), parser = new Parser()
+    for (;;) {
+      const { value, done } = await reader.read()
+      if (done) return
+      clearTimeout(silence)
+      silence = setTimeout(() => stop.abort(), silentFor)
+      parser.push(text.decode(value, { stream: true })).forEach(hear)
+    }
+  } finally {
+    clearTimeout(silence)
+    stop.abort() // a failure of this page must not leave the request open
+  }
 }
 
 /** Batch makes queries old a moment after the first event of a burst, each once. */

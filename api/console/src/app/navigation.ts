@@ -7,6 +7,7 @@ export const navigation: { to: string; name: string; operators?: boolean }[] = [
   { to: '/pools', name: 'Pools' },
   { to: '/savings', name: 'Savings' },
   { to: '/decisions', name: 'Decisions' },
+  { to: '/approvals', name: 'Approvals' },
   { to: '/rollouts', name: 'Rollouts', operators: true },
   { to: '/jobs', name: 'Jobs', operators: true },
   { to: '/clients', name: 'Clients', operators: true },

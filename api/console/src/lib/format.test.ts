@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { clock, countdown, csv, csvField, duration, exact, money, percent, plural, relative, short, words } from './format'
+import { clock, countdown, csv, csvField, duration, exact, money, percent, plural, relative, short, shortIds, words } from './format'
 
 describe('figures', () => {
   it.each([
@@ -36,6 +36,8 @@ describe('figures', () => {
 
   it('reads words and ids', () => {
     expect(words('waiting_for_aws')).toBe('waiting for AWS')
+    expect(words('i-094399ef8bb67ccd6 is-gone')).toBe('i-094399ef8bb67ccd6 is gone')
+    expect(shortIds('replica for 42758654-9f5f-4af4-a8c8-880f51dc63ec of i-094399ef8bb67ccd6')).toBe('replica for 42758654 of i-094399ef8bb67ccd6')
     expect(short('b976158c-0000-4000-8000-000000000000')).toBe('b976158c')
     expect(short('i-0123')).toBe('i-0123')
     expect(plural(1, 'agent')).toBe('1 agent')

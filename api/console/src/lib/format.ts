@@ -6,9 +6,10 @@ const whole = new Intl.NumberFormat('en-US')
 
 export const none = '–'
 
-/** US dollars; amounts below one dollar keep four places, because prices per hour are small. */
-export function money(amount: number | null | undefined): string {
+/** US dollars, or the currency that is named; amounts below one dollar keep four places, because prices per hour are small. */
+export function money(amount: number | null | undefined, currency = 'USD'): string {
   if (amount == null || Number.isNaN(amount)) return none
+  if (currency !== 'USD') return `${amount.toFixed(Math.abs(amount) < 1 ? 4 : 2)} ${currency}`
   return Math.abs(amount) < 1 && amount !== 0 ? usdFine.format(amount) : usd.format(amount)
 }
 
@@ -80,7 +81,12 @@ export function parse(at: string | null | undefined): number | null {
 
 /** Words of the API as people read them: waiting_for_aws → waiting for aws. */
 export function words(name: string | null | undefined): string {
-  return (name ?? '').replaceAll('_', ' ').replaceAll('-', ' ').replace(/\baws\b/, 'AWS')
+  return (name ?? '').replace(/\bi-[0-9a-f]{8,17}\b|[-_]/g, (m) => (m.length > 1 ? m : ' ')).replace(/\baws\b/, 'AWS')
+}
+
+/** shortIds keeps the first part of each UUID in a sentence: a person tells two by that. */
+export function shortIds(text: string): string {
+  return text.replace(/\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, '$1')
 }
 
 export function short(id: string | null | undefined): string {

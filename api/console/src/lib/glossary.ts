@@ -15,6 +15,11 @@ export const pathWords: Record<string, string> = {
   standby: 'a ready standby', launch: 'a spot launch', ondemand: 'an on-demand launch', switch: 'a move under way', reported: 'the agent, by itself', none: 'none',
 }
 
+/** voluntary moves, by where they come from */
+export const moveKinds: Record<string, string> = {
+  to_spot: 'to a spot pool', to_ondemand: 'to on-demand', requested: 'that a program asks for', maintenance: 'before maintenance of AWS',
+}
+
 export const severities = ['info', 'warning', 'error', 'critical'] as const
 
 /** how an instance is bought */

@@ -2,6 +2,7 @@ import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-quer
 import { lazy, Suspense, useState } from 'react'
 import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { useSay } from '../app/toasts'
 import { useId } from '../lib/address'
 import { duration, money, percent, plural, words } from '../lib/format'
@@ -51,6 +52,7 @@ function Known({ s }: { s: State }) {
       {s.primary && <Panel title={`Prices of ${s.primary.instance_type}`}><Suspense fallback={<Loading what="prices" />}><PriceChart pool={s.primary.pool_id} agent={s.agent_id} /></Suspense></Panel>}
       <Moves e={explain.data} />
       <Preflight title="Could it be replaced now" of={preflight} />
+      <Follows id={s.agent_id} />
       <Settings s={s} e={explain.data} enabled={me?.enabled} name={name} />
     </>
   )
@@ -86,6 +88,31 @@ function Roles({ s, me }: { s: State; me?: Schemas['fleetAgent'] }) {
         ))}
         {s.replicas.length === 0 && <div className="node" role="listitem"><strong>No standby</strong><span className="muted">{s.keeping === 'auto' ? 'One is launched when the primary is in danger.' : s.keeping === 'manual' ? 'One is wanted and not there yet.' : 'None is wanted in this mode.'}</span></div>}
       </div>
+    </Panel>
+  )
+}
+
+/** Follows is what an agent's next instance has of the present one, and what it lacks. */
+function Follows({ id }: { id: string }) {
+  const soon = usePolling(5_000), later = usePolling(60_000)
+  const description = useQuery({ ...q.agentDescription(id), refetchInterval: (x) => (x.state.data?.revision === 0 ? soon : later) })
+  return (
+    <Panel title="What follows it to its next instance" aside={description.data?.read_at && <span className="muted">EC2 was asked <When at={description.data.read_at} /></span>}>
+      <Show of={description} what="what EC2 says">{(d) => d.revision === 0 ? <Empty title="EC2 was not asked yet."><span>It is asked within a minute of the registration, and again every few hours.</span></Empty> : (
+        <div className="stack">
+          {d.lacks.map((x) => <div key={x}><Chip state="warning" label="does not follow" /> {x}</div>)}
+          {d.unread.map((x) => <div key={x}><Chip state="warning" label="could not be read" /> {x}</div>)}
+          <dl className="facts">
+            <div><dt>Image</dt><dd><span className="mono">{d.image_id || '–'}</span> {d.product}</dd></div>
+            <div><dt>Role</dt><dd className="mono">{d.instance_profile_arn || 'none'}</dd></div>
+            <div><dt>User data</dt><dd>{d.user_data === 'hidden' ? 'may not be read: the next instance starts without it' : d.user_data}</dd></div>
+            <div><dt>Network</dt><dd>{d.security_group_ids.join(', ') || 'no groups'}; a subnet in {d.zones.join(', ') || 'no zone'}</dd></div>
+            <div><dt>Volumes</dt><dd>{d.volumes.length === 0 ? 'as the image says' : <ul className="sentences">{d.volumes.map((v) => <li key={v.device}><span className="mono">{v.device}</span>, {v.gib ? `${v.gib} GiB` : 'as large as the image'} {v.type}{v.encrypted && ', encrypted'}{v.snapshot_id && <>, begins as <span className="mono">{v.snapshot_id}</span></>}{v.outlives_instance && ', stays when its instance ends'}</li>)}</ul>}</dd></div>
+            <div><dt>Tags</dt><dd>{d.tags.length === 0 ? 'none' : <ul className="sentences">{d.tags.map((t) => <li key={t.key}><bdi>{t.key}</bdi> = <bdi>{t.value}</bdi></li>)}</ul>}</dd></div>
+          </dl>
+          <p className="muted">A new volume begins as its image or snapshot: what was written since is not copied. Load balancers and names follow through the hooks of the agent.</p>
+        </div>
+      )}</Show>
     </Panel>
   )
 }

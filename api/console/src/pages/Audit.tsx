@@ -10,11 +10,17 @@ import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { SearchField } from '../ui/SearchField'
 import { When } from '../ui/time'
 
+const day = /^\d{4}-\d{2}-\d{2}$/
+
 export default function Audit() {
   const [at, set] = useAddress()
   const search = useCallback((q: string) => set({ q: q || undefined }), [set])
   const by = at.by === 'all' ? 'all' : 'people'
-  const list = useInfiniteQuery(q.events({ by, ...(at.q ? { q: at.q } : {}), ...(at.type ? { type: at.type } : {}) }, 100))
+  const filter: q.EventFilter = {
+    by, ...(at.q ? { q: at.q } : {}), ...(at.type ? { type: at.type } : {}),
+    ...(day.test(at.since ?? '') ? { since: at.since! } : {}), ...(day.test(at.until ?? '') ? { until: at.until! } : {}),
+  }
+  const list = useInfiniteQuery(q.events(filter, 100))
   const rows = list.data?.pages.flatMap((p) => p.events) ?? []
   return (
     <>
@@ -22,11 +28,13 @@ export default function Audit() {
       <div className="filters" role="search" aria-label="Filter entries">
         <SearchField label="Text or name" value={at.q ?? ''} onChange={search} />
         <label className="field">By<select value={by} onChange={(e) => set({ by: e.target.value === 'all' ? 'all' : undefined })}><option value="people">operators and tenants</option><option value="all">everything that happened</option></select></label>
+        <label className="field">From, UTC<input type="date" value={filter.since ?? ''} onChange={(e) => set({ since: e.target.value || undefined })} /></label>
+        <label className="field">Before, UTC<input type="date" value={filter.until ?? ''} onChange={(e) => set({ until: e.target.value || undefined })} /></label>
         {at.type && <button onClick={() => set({ type: undefined })}>Only {words(at.type)} ✕</button>}
       </div>
-      <Panel title="Entries" flush>
+      <Panel title="Entries" flush aside={<a className="button" href={'/api/events.csv?' + new URLSearchParams({ ...filter }).toString()} download title="Everything that the filter chooses, the newest 100,000 entries at most">Export CSV</a>}>
         <Show of={list} what="entries">{() => (
-          <DataTable label="Entries" rows={rows} rowKey={(e) => String(e.id)} csvName="audit" onEnd={list.hasNextPage && !list.isFetchingNextPage ? () => void list.fetchNextPage() : undefined}
+          <DataTable label="Entries" rows={rows} rowKey={(e) => String(e.id)} onEnd={list.hasNextPage && !list.isFetchingNextPage ? () => void list.fetchNextPage() : undefined}
             empty={<Empty title="No entry is like this."><span>Each change that an operator or a tenant asks for is written here.</span></Empty>}
             columns={[
               { key: 'at', title: 'When', value: (e) => e.at, cell: (e) => <When at={e.at} /> },

@@ -14,6 +14,7 @@ import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
 import { Allowed } from '../ui/Allowed'
 import { Checks, Result } from '../ui/Preflight'
+import { MoveRules } from '../ui/MoveRules'
 import { Tokens } from '../ui/Tokens'
 import { Chip, Empty, Figure, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
@@ -37,6 +38,7 @@ function Known({ c }: { c: Schemas['clientAnswer'] }) {
       {operator && <Steps c={c} />}
       <Account c={c} operator={operator} />
       <Limits c={c} operator={operator} />
+      <MoveRules clientId={c.id} name={c.name} />
       <Tokens clientId={c.id} />
       <Sinks c={c} />
       <p><Link to="/fleet" search={{ client: c.id }}>The agents of {c.name}</Link></p>

@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { useSay } from '../app/toasts'
 import { duration } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
@@ -13,7 +14,7 @@ import { refresh } from '../api/refresh'
 type Job = Schemas['scheduleItem']
 
 export default function Jobs() {
-  const jobs = useQuery({ ...q.schedules, refetchInterval: 5_000 })
+  const jobs = useQuery({ ...q.schedules, refetchInterval: usePolling(5_000) })
   return (
     <>
       <Head title="Jobs" lead="What runs by the clock." />

@@ -1,8 +1,11 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
 import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { useSay } from '../app/toasts'
 import { count, duration, money, percent, plural, words } from '../lib/format'
+import { boughtAs } from '../lib/glossary'
+import { AnswerMove } from '../ui/AnswerMove'
 import { CallOff } from '../ui/CallOff'
 import { DataTable } from '../ui/DataTable'
 import { Decide } from '../ui/Decide'
@@ -24,8 +27,9 @@ export default function Now() {
       <Show of={overview} what="the fleet">{(o) => <Figures o={o} />}</Show>
       {operator && <Degraded />}
       <Waiting />
+      <Asked />
       <Notices />
-      <div className="grid">
+      <div className="grid lead">
         <Running />
         <div className="stack">
           {operator && <Pauses />}
@@ -73,7 +77,7 @@ function PauseAll() {
 }
 
 function Degraded() {
-  const parts = useQuery({ ...q.dependencies, refetchInterval: 15_000 })
+  const parts = useQuery({ ...q.dependencies, refetchInterval: usePolling(15_000) })
   if (parts.error) return <Problem error={parts.error} retry={() => void parts.refetch()} />
   const bad = (parts.data?.dependencies ?? []).filter((p) => !p.ok)
   if (bad.length === 0) return null
@@ -119,6 +123,24 @@ function Waiting() {
           { key: 'what', title: 'What', value: (o) => o.waits_for, cell: (o) => <div><OperationLink id={o.id}>{named(o.summary, o.agent_id, o.agent_name) || o.kind}</OperationLink><div>{o.waits_for}</div></div> },
           { key: 'since', title: 'Since', value: (o) => o.updated_at, cell: (o) => <When at={o.updated_at} /> },
           { key: 'act', title: 'Actions', bare: true, value: () => null, cell: (o) => <Decide op={o} /> },
+        ]} />
+    </Panel>
+  )
+}
+
+/** Asked are the voluntary moves that wait for a yes or a no. */
+function Asked() {
+  const asked = useInfiniteQuery(q.approvals({ state: 'pending' }))
+  const list = asked.data?.pages.flatMap((p) => p.approvals) ?? []
+  if (list.length === 0) return null
+  return (
+    <Panel title="Waits for an approval" flush aside={<a href={base('/approvals')}>All</a>}>
+      <DataTable label="Waits for an approval" rows={list} rowKey={(a) => a.id} sortable={false} empty={null}
+        columns={[
+          { key: 'left', title: 'Left', value: (a) => a.expires_at, cell: (a) => <Countdown to={a.expires_at} label={`time left to answer for ${a.agent_name}`} /> },
+          { key: 'agent', title: 'Agent', value: (a) => a.agent_name, cell: (a) => <div><AgentLink id={a.agent_id} name={a.agent_name} /><div className="muted">{a.client_name}</div></div> },
+          { key: 'move', title: 'Move', value: (a) => a.target_pool_id, cell: (a) => <div><span className="mono">{a.instance_id} → {a.target_pool_id ?? boughtAs(a.target_mode)}</span><div>{withIds(named(a.reason, a.agent_id, a.agent_name))}</div></div> },
+          { key: 'act', title: 'Actions', bare: true, value: () => null, cell: (a) => <AnswerMove a={a} /> },
         ]} />
     </Panel>
   )

@@ -21,6 +21,7 @@ export default function Operations() {
     ...(kinds.includes(at.kind as never) ? { kind: at.kind as q.OperationFilter['kind'] } : {}),
     ...(states.includes(at.state as never) ? { state: at.state as q.OperationFilter['state'] } : {}),
     ...(at.agent ? { agent_id: at.agent } : {}),
+    ...(at.cause ? { cause: at.cause } : {}),
   }
   const list = useInfiniteQuery(q.operations(filter, 100))
   const rows = list.data?.pages.flatMap((p) => p.operations) ?? []
@@ -42,6 +43,7 @@ export default function Operations() {
             <option value="">all</option>{states.map((k) => <option key={k}>{k}</option>)}
           </select>
         </label>
+        {at.cause && <button onClick={() => set({ cause: undefined })}>Only because of {words(at.cause)} ✕</button>}
         {at.agent && <button onClick={() => set({ agent: undefined })}>Only agent {at.agent.slice(0, 8)} ✕</button>}
       </div>
       <Panel title={at.state ? words(at.state) : 'Newest first'} flush>
@@ -57,7 +59,7 @@ export default function Operations() {
               { key: 'phase', title: 'Phase', value: (o) => words(o.phase) },
               { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => <div>{withIds(named(o.summary, o.agent_id, o.agent_name))}{o.error_message && <div className="bad-text">{o.error_message} <span className="mono">{o.error_code}</span></div>}</div> },
               { key: 'agent', title: 'Agent', value: (o) => o.agent_name || o.agent_id, cell: (o) => <AgentLink id={o.agent_id} name={o.agent_name} /> },
-              { key: 'cause', title: 'Cause', value: (o) => o.cause, cell: (o) => words(o.cause) || '–' },
+              { key: 'cause', title: 'Cause', value: (o) => o.cause, cell: (o) => o.cause ? <button className="plain" title="Only operations of this cause" onClick={() => set({ cause: o.cause })}>{words(o.cause)}</button> : '–' },
               { key: 'tries', title: 'Tries', numeric: true, value: (o) => o.tries, cell: (o) => <span>{o.tries}{o.next_try_at && <span className="muted">, next <When at={o.next_try_at} /></span>}</span> },
               { key: 'took', title: 'Took', numeric: true, value: (o) => o.ended_at ? Date.parse(o.ended_at) - Date.parse(o.started_at) : null, cell: (o) => o.ended_at ? duration(Date.parse(o.ended_at) - Date.parse(o.started_at)) : '–' },
               { key: 'began', title: 'Began', value: (o) => o.started_at, cell: (o) => <When at={o.started_at} /> },

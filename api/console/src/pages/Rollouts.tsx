@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { api, ask, upload, type Schemas } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { useSay } from '../app/toasts'
 import { money, percent, plural, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
@@ -15,7 +16,7 @@ import { refresh } from '../api/refresh'
 type Rollout = Schemas['rolloutAnswer']
 
 export default function Rollouts() {
-  const rollouts = useQuery({ ...q.rollouts, refetchInterval: 5_000 })
+  const rollouts = useQuery({ ...q.rollouts, refetchInterval: usePolling(5_000) })
   const engines = useQuery(q.sessions('engine'))
   const sessions = useQuery({ ...q.sessions('models'), select: (list) => [...list, ...(engines.data ?? [])] })
   const open = rollouts.data?.rollouts.filter((r) => !r.ended_at) ?? []

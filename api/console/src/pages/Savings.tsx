@@ -14,15 +14,49 @@ export default function Savings() {
   const [at, set] = useAddress()
   const months = Number(at.months) || 12
   const savings = useQuery(q.savings(months))
+  const byTag = useQuery(q.savingsByTag(at.tag, months))
   const overview = useQuery(q.overview)
   const rate = overview.data ? overview.data.cost.on_demand_hourly - overview.data.cost.hourly : null
   return (
     <>
       <Head title="Savings" lead="Against the same hours on demand, with what standbys and double running cost.">
+        <Tags tags={byTag.data?.tags ?? []} chosen={at.tag} onChange={(tag) => set({ tag })} />
         <label className="field">Span<select value={months} onChange={(e) => set({ months: e.target.value })}>{[1, 3, 6, 12, 24].map((m) => <option key={m} value={m}>{m === 1 ? 'this month' : `${m} months`}</option>)}</select></label>
       </Head>
       <Show of={savings} what="savings">{(d) => <Known months={d.months} rate={rate} />}</Show>
+      {at.tag && <Show of={byTag} what="tags">{(d) => <ByTag tag={at.tag!} months={d.months} />}</Show>}
     </>
+  )
+}
+
+/** Tags are those that instances of agents have: a choice of one shows months by its values. */
+function Tags({ tags, chosen, onChange }: { tags: Schemas['tagKey'][]; chosen: string | undefined; onChange: (tag: string | undefined) => void }) {
+  if (tags.length === 0 && !chosen) return null
+  const known = chosen && !tags.some((t) => t.tag === chosen) ? [{ tag: chosen, agents: 0 }, ...tags] : tags
+  return (
+    <label className="field">By tag
+      <select value={chosen ?? ''} onChange={(e) => onChange(e.target.value || undefined)}>
+        <option value="">none</option>{known.map((t) => <option key={t.tag} value={t.tag}>{t.tag}</option>)}
+      </select>
+    </label>
+  )
+}
+
+function ByTag({ tag, months }: { tag: string; months: Schemas['tagMonth'][] }) {
+  return (
+    <Panel title="By tag and month" flush aside={<span className="muted">the value that each agent’s instance has now</span>}>
+      <DataTable label="Savings by tag" rows={months} rowKey={(m) => m.month + m.currency + (m.value === null ? '' : '=' + m.value)} csvName="savings-by-tag"
+        empty={<Empty title="No month has lines yet."><span>The job “monthly-savings” writes them.</span></Empty>}
+        columns={[
+          { key: 'month', title: 'Month', value: (m) => m.month, cell: (m) => <span className="row">{m.month}{m.provisional && <Chip state="running" label="so far" />}</span> },
+          { key: 'value', title: tag, value: (m) => m.value, cell: (m) => m.value === null ? <span className="muted">without it</span> : <bdi>{m.value || '(empty)'}</bdi> },
+          { key: 'agents', title: 'Agents', numeric: true, value: (m) => m.agents },
+          { key: 'base', title: 'On demand', numeric: true, value: (m) => m.on_demand_cost, cell: (m) => money(m.on_demand_cost, m.currency) },
+          { key: 'actual', title: 'Paid', numeric: true, value: (m) => m.actual_cost, cell: (m) => money(m.actual_cost, m.currency) },
+          { key: 'standby', title: 'Of it standbys', numeric: true, value: (m) => m.standby_cost, cell: (m) => money(m.standby_cost, m.currency) },
+          { key: 'saved', title: 'Saved', numeric: true, value: (m) => m.savings, cell: (m) => <strong className={m.savings < 0 ? 'bad-text' : ''}>{money(m.savings, m.currency)}</strong> },
+        ]} />
+    </Panel>
   )
 }
 

@@ -1,6 +1,9 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import packages from 'virtual:packages'
 import { api, ask } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { count, duration, words } from '../lib/format'
 import { useSay } from '../app/toasts'
 import { DataTable } from '../ui/DataTable'
@@ -10,7 +13,7 @@ import { When } from '../ui/time'
 import { refresh } from '../api/refresh'
 
 export default function System() {
-  const ready = useQuery({ ...q.dependencies, refetchInterval: 5_000 })
+  const ready = useQuery({ ...q.dependencies, refetchInterval: usePolling(5_000) })
   const version = useQuery(q.version)
   const health = useQuery(q.systemHealth)
   const overview = useQuery(q.overview)
@@ -35,6 +38,7 @@ export default function System() {
         )}</Show>
       </Panel>
       <Workers />
+      <EventQueues />
       <Logins />
       <Panel title="Decision engine" flush>
         <Show of={health} what="the engine">{(h) => (
@@ -46,13 +50,14 @@ export default function System() {
             columns={[{ key: 'what', title: 'Part', value: (x) => x.what }, { key: 'value', title: 'Is', value: (x) => x.value }, { key: 'ok', title: 'State', value: (x) => String(x.ok), cell: (x) => <Chip state={x.ok ? 'ready' : 'failed'} label={x.ok ? 'works' : 'does not work'} /> }]} />
         )}</Show>
       </Panel>
+      <Components />
     </>
   )
 }
 
 /** Workers are the processes that do the work, and the share of each of their versions. */
 function Workers() {
-  const workers = useQuery({ ...q.workers, refetchInterval: 15_000 })
+  const workers = useQuery({ ...q.workers, refetchInterval: usePolling(15_000) })
   return (
     <>
       <Panel title="Workers" flush>
@@ -75,6 +80,45 @@ function Workers() {
         </Panel>
       )}
     </>
+  )
+}
+
+/** EventQueues are what each worker last saw of the queues of AWS's events. */
+function EventQueues() {
+  const queues = useQuery({ ...q.eventQueues, refetchInterval: usePolling(15_000) })
+  return (
+    <Panel title="Queues of AWS’s events" flush>
+      <Show of={queues} what="queues">{(d) => (
+        <DataTable label="Queues of AWS’s events" rows={d.queues} rowKey={(x) => x.queue + x.worker} empty={<Empty title="No worker reads a queue."><span>EVENTS_QUEUES is empty, or its worker is away. Notices then come from agents, and from the survey of EC2, alone.</span></Empty>}
+          columns={[
+            { key: 'queue', title: 'Queue', value: (x) => x.queue.split('/').at(-1), cell: (x) => <span className="mono" title={x.queue}>{x.queue.split('/').at(-1)}</span> },
+            { key: 'worker', title: 'Worker', value: (x) => x.worker, cell: (x) => <span className="mono">{x.worker}</span> },
+            { key: 'state', title: 'State', value: (x) => x.error ? 'failed' : 'ready', cell: (x) => <Chip state={x.error ? 'failed' : x.waited_ms > 30_000 ? 'warning' : 'ready'} label={x.error ? 'cannot be read' : x.waited_ms > 30_000 ? 'behind' : 'works'} /> },
+            { key: 'waited', title: 'Longest wait, last minute', numeric: true, value: (x) => x.waited_ms, cell: (x) => duration(x.waited_ms) },
+            { key: 'received', title: 'SQS answered', value: (x) => x.received_at, cell: (x) => <When at={x.received_at} /> },
+            { key: 'why', title: 'Why', value: (x) => x.error ?? '' },
+          ]} />
+      )}</Show>
+    </Panel>
+  )
+}
+
+/** Components are what the program and this console are built of, each with its licence. */
+function Components() {
+  const [open, setOpen] = useState(false)
+  const parts = useQuery({ ...q.components, enabled: open })
+  if (!open) return <Panel title="Components and licences"><button onClick={() => setOpen(true)}>Show them</button></Panel>
+  return (
+    <Panel title="Components and licences" flush>
+      <Show of={parts} what="components">{(d) => (
+        <DataTable label="Components" rows={[...d.components.map((c) => ({ ...c, licence: '' })), ...packages.map((p) => ({ name: p.name, version: p.version, sum: p.integrity, licence: p.licence, licence_url: 'https://www.npmjs.com/package/' + p.name }))]} rowKey={(c) => c.name + c.version} csvName="components" empty={<Empty title="The program does not know its modules." />}
+          columns={[
+            { key: 'name', title: 'Component', value: (c) => c.name, cell: (c) => <span className="mono">{c.name}</span> }, { key: 'version', title: 'Version', value: (c) => c.version },
+            { key: 'licence', title: 'Licence', value: (c) => c.licence || c.licence_url, cell: (c) => <a href={c.licence_url} target="_blank" rel="noreferrer" aria-label={'licence of ' + c.name}>{c.licence || 'read it'}</a> },
+            { key: 'sum', title: 'Checksum', csvOnly: true, value: (c) => c.sum },
+          ]} />
+      )}</Show>
+    </Panel>
   )
 }
 

@@ -1,6 +1,6 @@
 import { createSortedRowModel, rowSortingFeature, tableFeatures, useTable, type ColumnDef } from '@tanstack/react-table'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useEffect, useMemo, useRef, type ReactNode } from 'react'
+import { memo, useEffect, useMemo, useRef, type ReactNode } from 'react'
 import { csv } from '../lib/format'
 import { download } from './parts'
 
@@ -78,9 +78,7 @@ export function DataTable<T extends object>({ label, rows, rowKey, columns: all,
           <tbody>
             {long && items[0] && items[0].start > 0 && <tr className="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: items[0].start }} /></tr>}
             {shown.map((row, i) => (
-              <tr key={row.id} aria-rowindex={first + i + 2}>
-                {columns.map((c) => <td key={c.key} className={c.numeric ? 'num' : c.bare ? 'pick' : ''}>{c.cell ? c.cell(row.original) : c.value(row.original) ?? '–'}</td>)}
-              </tr>
+              <Row key={row.id} row={row.original} columns={columns} at={first + i + 2} />
             ))}
             {long && <tr className="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: Math.max(0, virtual.getTotalSize() - (items.at(-1)?.end ?? 0)) }} /></tr>}
           </tbody>
@@ -94,6 +92,15 @@ export function DataTable<T extends object>({ label, rows, rowKey, columns: all,
     </>
   )
 }
+
+/** Row is drawn again when its row or the columns are others, and not while a reader scrolls past it. */
+const Row = memo(function Row<T>({ row, columns, at }: { row: T; columns: Column<T>[]; at: number }) {
+  return (
+    <tr aria-rowindex={at}>
+      {columns.map((c) => <td key={c.key} className={c.numeric ? 'num' : c.bare ? 'pick' : ''}>{c.cell ? c.cell(row) : c.value(row) ?? '–'}</td>)}
+    </tr>
+  )
+}) as <T>(props: { row: T; columns: Column<T>[]; at: number }) => ReactNode
 
 function toCSV<T>(columns: Column<T>[], rows: T[]): string {
   const kept = columns.filter((c) => !c.bare)

@@ -1,14 +1,14 @@
 import { Link } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
-import { short, words } from '../lib/format'
+import { short, shortIds, words } from '../lib/format'
 
 export function AgentLink({ id, name }: { id: string; name?: string | null }) {
   return <Link to="/agents/$id" params={{ id }} className="name"><bdi>{name || short(id)}</bdi></Link>
 }
 
-/** named puts the name of an agent in the place of its id. */
+/** named puts the name of an agent in the place of its id, and shortens other UUIDs. */
 export function named(text: string, id: string | null | undefined, name: string | null | undefined): string {
-  return id && name ? text.replaceAll(id, name) : text
+  return shortIds(id && name ? text.replaceAll(id, name) : text)
 }
 
 /** withIds keeps the ids of instances in a sentence in one piece. */

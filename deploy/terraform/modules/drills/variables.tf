@@ -1,0 +1,4 @@
+variable "client_id" {
+  description = "Id of the client."
+  type        = string
+}
