@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"spotkeeper/internal/domain/plaintext"
 )
@@ -204,12 +203,7 @@ func (p *problems) scalar(name, text string, v reflect.Value) {
 // text judges a text and returns the one to use. It refuses what a Postgres text cannot
 // hold, and refuses or replaces what people would not see.
 func (p *problems) text(path, s, form string) string {
-	switch {
-	case strings.IndexByte(s, 0) >= 0:
-		p.add(path, errNUL.Error())
-		return s
-	case !utf8.ValidString(s):
-		p.add(path, errNotString.Error())
+	if !p.checkStorable(path, s) {
 		return s
 	}
 	shown, line := plaintext.CleanLine(s), s

@@ -257,13 +257,17 @@ func checkAddress(c *gin.Context) error {
 	return InvalidRequest.New("Validation failed: %s: %s", p.order[0], p.byField[p.order[0]][0]).With("details", p.byField)
 }
 
-// checkStorable adds what Postgres cannot hold as a text.
-func (p *problems) checkStorable(field, text string) {
-	if strings.IndexByte(text, 0) >= 0 {
+// checkStorable adds what Postgres cannot hold as a text, and says whether it can hold this one.
+func (p *problems) checkStorable(field, text string) bool {
+	switch {
+	case strings.IndexByte(text, 0) >= 0:
 		p.add(field, errNUL.Error())
-	} else if !utf8.ValidString(text) {
+	case !utf8.ValidString(text):
 		p.add(field, errNotString.Error())
+	default:
+		return true
 	}
+	return false
 }
 
 // serveAlone answers one request, and leaves an audit entry when it was a change.

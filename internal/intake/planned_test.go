@@ -40,12 +40,10 @@ func (w *world) planned() {
 	require.NoError(w.t, p.Round(w.t.Context()))
 }
 
-// TestScheduledChangeMovesTheAgent: within the window before AWS's time a switch is ordered,
-// once, to the cheapest other pool; before the window nothing is, and a replica's instance
-// moves no agent.
-func TestScheduledChangeMovesTheAgent(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+// offerPools makes the primary a day old, and its type run in three zones, the cheapest of which is
+// c.
+func (w *world) offerPools() {
+	w.t.Helper()
 	w.exec(`UPDATE instances SET installed_at = now() - interval '1 day'`)
 	w.exec(`INSERT INTO pools (id, instance_type, region, az)
 		SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
@@ -53,6 +51,15 @@ func TestScheduledChangeMovesTheAgent(t *testing.T) {
 	w.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
 		SELECT id, instance_type, region, az, CASE WHEN az = 'us-east-1c' THEN 0.01 ELSE 0.02 END, 'collector', now()
 		FROM pools`)
+}
+
+// TestScheduledChangeMovesTheAgent: within the window before AWS's time a switch is ordered,
+// once, to the cheapest other pool; before the window nothing is, and a replica's instance
+// moves no agent.
+func TestScheduledChangeMovesTheAgent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.offerPools()
 	soon, far := time.Now().Add(10*time.Hour), time.Now().Add(80*time.Hour)
 
 	w.plan(scheduled("far", "i-0", far), scheduled("replica", "i-1", soon))
@@ -79,13 +86,7 @@ func TestScheduledChangeMovesTheAgent(t *testing.T) {
 func TestPlannedMoveAvoidsBlockedPools(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.exec(`UPDATE instances SET installed_at = now() - interval '1 day'`)
-	w.exec(`INSERT INTO pools (id, instance_type, region, az)
-		SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
-		FROM unnest(ARRAY['a', 'b', 'c']) z`)
-	w.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
-		SELECT id, instance_type, region, az, CASE WHEN az = 'us-east-1c' THEN 0.01 ELSE 0.02 END, 'collector', now()
-		FROM pools`)
+	w.offerPools()
 	w.exec(`INSERT INTO pool_blocks (pool_id, subject, by_operator, client_id, until, reason, created_by)
 		VALUES ('t3.medium.us-east-1c', 'k1', false, 'k1', now() + interval '1 day', 'x', 'x'),
 			('t3.medium.us-east-1b', 'k2', false, 'k2', now() + interval '1 day', 'x', 'x')`)
@@ -134,13 +135,7 @@ func TestAPlannedMoveAsksUntilAnHourBefore(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.exec(`UPDATE instances SET installed_at = now() - interval '1 day'`)
-			w.exec(`INSERT INTO pools (id, instance_type, region, az)
-				SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
-				FROM unnest(ARRAY['a', 'b', 'c']) z`)
-			w.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
-				SELECT id, instance_type, region, az, CASE WHEN az = 'us-east-1c' THEN 0.01 ELSE 0.02 END, 'collector', now()
-				FROM pools`)
+			w.offerPools()
 			w.exec(`INSERT INTO move_rules (client_id, answer_minutes, maintenance, windows) VALUES ('k1', 60, ` + c.rules + `)`)
 			again := func() {
 				w.exec(`UPDATE planned_moves SET try_at = now()`)
