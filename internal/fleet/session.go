@@ -81,7 +81,7 @@ func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, known
 	}
 	keys, err := s.ask(ctx)
-	answer, report := s.note(ctx, err)
+	report, answer := s.note(ctx, err)
 	if report && s.watch != nil {
 		s.watch(ctx, s.account, err)
 	}
@@ -130,20 +130,20 @@ func (s *session) inDoubt() bool {
 	return !s.doubted.IsZero() && s.now().Sub(s.doubted) < askAgainFor
 }
 
-// note records STS's answer, and returns what the caller gets and whether to report it.
+// note records STS's answer, and returns whether to report it and what the caller gets.
 // Refusals that are not in doubt are reported, and the first session after one. The first
 // session of the process is reported too, because another process or an earlier run may have
 // reported a refusal.
-func (s *session) note(ctx context.Context, err error) (answer error, report bool) {
+func (s *session) note(ctx context.Context, err error) (report bool, answer error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
 		report = !s.works
 		s.refusal, s.doubted, s.works, s.heardOnce = nil, time.Time{}, true, true
-		return nil, report
+		return report, nil
 	case !isRoleRefused(ctx, err):
-		return err, false
+		return false, err
 	}
 	if s.works && (s.doubted.IsZero() || s.now().Sub(s.refused) >= askAgainFor) {
 		s.doubted = s.now()
@@ -152,10 +152,10 @@ func (s *session) note(ctx context.Context, err error) (answer error, report boo
 	if s.inDoubt() {
 		s.refusal = Unavailable.Wrap(err, "STS refuses a role that it gave a session for before: it is asked again").
 			With(replica.DetailWhy, sentences[Unavailable])
-		return s.refusal, false
+		return false, s.refusal
 	}
 	s.works = false
-	return err, true
+	return true, err
 }
 
 // isRoleRefused says that STS answered that the role may not be assumed.
