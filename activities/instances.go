@@ -33,6 +33,9 @@ type ChooseInput struct {
 // ChooseResult lists the candidates, best first.
 type ChooseResult struct {
 	Candidates []replica.Candidate `json:"candidates"`
+	// Revisit says that in an emergency the candidates that a failure of others left out are
+	// tried after the others. Choices that were recorded before it lack it.
+	Revisit bool `json:"revisit,omitempty"`
 }
 
 // InstanceState is the state of an instance at EC2.

@@ -99,7 +99,7 @@ func (i *Instances) ChooseCandidates(ctx context.Context, in ChooseInput) (*Choo
 	if len(out) == 0 {
 		return nil, replica.NoPool.New("no pool in %s may be tried now", facts.Primary.Region)
 	}
-	return &ChooseResult{Candidates: out}, nil
+	return &ChooseResult{Candidates: out, Revisit: true}, nil
 }
 
 // LaunchInstance launches one instance for a replica in one pool. The request is

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
@@ -70,6 +71,13 @@ func (i *Instances) AwaitUp(ctx context.Context, in UpInput) (*InstanceState, er
 			gone = gone.With(GoneRan, "yes")
 		}
 		return nil, gone
+	}
+	if seen.State == StateAbsent {
+		return nil, temporal.NewApplicationErrorWithOptions("EC2 does not show instance "+in.InstanceID,
+			string(replica.NotRunning), temporal.ApplicationErrorOptions{
+				Category: temporal.ApplicationErrorCategoryBenign,
+				Details:  []any{map[string]string{GoneState: StateAbsent}},
+			})
 	}
 	return nil, errNotYet("instance %s is %s, checks passed: %t", in.InstanceID, seen.State, seen.ChecksOK)
 }

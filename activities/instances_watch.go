@@ -17,6 +17,9 @@ const (
 	GoneState  = "state"  // in EC2's words
 	GoneReason = "reason" // EC2's state reason, such as Server.InsufficientInstanceCapacity
 	GoneRan    = "ran"    // not empty: it had been seen running
+	// GoneWalk is not empty where another candidate is tried whatever the reason blames. Ends that
+	// were recorded before it lack it.
+	GoneWalk = "walk"
 )
 
 func errInstanceGone(id string, seen *CloudInstance) *fault.Error {
@@ -24,7 +27,7 @@ func errInstanceGone(id string, seen *CloudInstance) *fault.Error {
 	if seen.Reason != "" {
 		e = replica.InstanceGone.New("instance %s is %s: %s", id, seen.State, seen.Reason)
 	}
-	return e.With(GoneState, seen.State).With(GoneReason, seen.Reason)
+	return e.With(GoneState, seen.State).With(GoneReason, seen.Reason).With(GoneWalk, "yes")
 }
 
 // AwaitGone returns once the instance has ended or stopped, and says which. One that

@@ -110,6 +110,7 @@ func TestWhatAnInstanceDiedOfIsInTheFault(t *testing.T) {
 	require.Equal(t, map[string]any{
 		activities.GoneState:  "terminated",
 		activities.GoneReason: "Client.VolumeLimitExceeded",
+		activities.GoneWalk:   "yes",
 	}, f.Details)
 }
 

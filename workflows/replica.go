@@ -68,6 +68,8 @@ type replicaRun struct {
 	launching  workflow.Future // the launch in flight
 	doubts     int             // instances whose end may have been their set-up's fault or their pool's
 	where      replica.Candidate
+	others     bool           // candidates are left beside the one that is tried
+	unseen     unseenInstance // launched, and never shown by EC2
 }
 
 // listen takes in every message. News carries no fact, so it is enough to know that

@@ -19,6 +19,55 @@ type avoidance struct {
 	dead   []string            // pools whose instance ended before it ran
 	doubts []replica.Candidate
 	causes []error
+
+	revisits bool                // what is left out is tried after the rest
+	failed   []replica.Candidate // all that gave no instance
+	deaths   []replica.Candidate // whose instance ended before it ran
+	leftOut  []replica.Candidate
+}
+
+// mostRevisits is how many of the candidates that were left out are tried after all.
+const mostRevisits = 8
+
+// leaveOut notes a candidate that is not tried for now.
+func (a *avoidance) leaveOut(c replica.Candidate) { a.leftOut = append(a.leftOut, c) }
+
+// nextLeftOut takes the next candidate that was left out: the first one that does not share both its
+// zone and its type with failures, else the first one.
+func (a *avoidance) nextLeftOut() (c replica.Candidate, ok bool) {
+	if len(a.leftOut) == 0 {
+		return c, false
+	}
+	at := max(slices.IndexFunc(a.leftOut, func(c replica.Candidate) bool { return !isSurrounded(c, a.failed) }), 0)
+	c = a.leftOut[at]
+	a.leftOut = slices.Delete(a.leftOut, at, at+1)
+	return c, true
+}
+
+// mayDieToo says whether an instance would probably end before it runs, as others have. Each costs the
+// time that an instance takes to start, so after two deaths of a type, or in a zone, another one
+// comes first. A type is judged as spot and as on-demand, until it died three times.
+func (a *avoidance) mayDieToo(c replica.Candidate) bool {
+	ofType, ofBoth, inZone := 0, 0, 0
+	for _, d := range a.deaths {
+		if d.AZ == c.AZ {
+			inZone++
+		}
+		if d.InstanceType == c.InstanceType {
+			ofBoth++
+			if d.Mode == c.Mode {
+				ofType++
+			}
+		}
+	}
+	return ofType > 1 || ofBoth > 2 || inZone > 1 || ofType > 0 && inZone > 0
+}
+
+// isSurrounded says whether a candidate shares its zone with one of the failures and its type with
+// one of them, so that neither tells it apart from what failed.
+func isSurrounded(c replica.Candidate, failures []replica.Candidate) bool {
+	return slices.ContainsFunc(failures, func(f replica.Candidate) bool { return f.AZ == c.AZ }) &&
+		slices.ContainsFunc(failures, func(f replica.Candidate) bool { return f.InstanceType == c.InstanceType })
 }
 
 // mostDoubts is how many candidates may be refused outside an emergency before the refusal
@@ -42,10 +91,10 @@ func (a *avoidance) doubt(c replica.Candidate, cause error) bool {
 // other parameters about the program.
 func isAboutCandidate(cause error) bool {
 	switch fault.CodeOf(cause) {
-	case "", replica.NoCapacity, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses, replica.TokenDead, replica.InstanceGone,
-		replica.Throttled, replica.TokenReused, replica.NotRunning:
+	case "", replica.NoCapacity, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses, replica.TokenDead,
+		replica.InstanceGone, replica.Unseen, replica.Throttled, replica.TokenReused, replica.NotRunning:
 		return false
-	case replica.Refused, replica.Misconfigured, replica.Unexplained:
+	case replica.Refused, replica.Misconfigured, replica.Unexplained, replica.PartsQuotaUsedUp:
 		return true
 	default:
 		return fault.KindOf(cause).Retryable()
@@ -54,7 +103,10 @@ func isAboutCandidate(cause error) bool {
 
 // learn takes in a failed launch.
 func (a *avoidance) learn(c replica.Candidate, cause error) {
-	a.causes = append(a.causes, cause)
+	a.causes, a.failed = append(a.causes, cause), append(a.failed, c)
+	if state, _ := instanceEnd(cause); state != "" {
+		a.deaths = append(a.deaths, c)
+	}
 	switch fault.CodeOf(cause) {
 	case replica.QuotaUsedUp:
 		a.quotas = append(a.quotas, c) // another family, a smaller size, or on-demand
@@ -94,6 +146,9 @@ func (a *avoidance) reason(c replica.Candidate) string {
 			return "its instance ended before it ran"
 		}
 	}
+	if a.revisits && a.mayDieToo(c) {
+		return "instances of its type or in its zone ended before they ran"
+	}
 	return ""
 }
 
@@ -109,7 +164,7 @@ func (a *avoidance) verdict(candidates int) error {
 	for _, cause := range a.causes {
 		c := fault.CodeOf(cause)
 		if c != fault.CodeOf(last) || c == "" || c.Kind() == fault.Exhausted || c == replica.InstanceGone ||
-			c == replica.TokenDead {
+			c == replica.Unseen || c == replica.TokenDead {
 			code = replica.NoPool
 		}
 	}
@@ -133,7 +188,7 @@ func (a *avoidance) reasons() string {
 			all = append(all, reason{
 				words: words,
 				mending: code == replica.Refused || code == replica.Misconfigured || code == replica.QuotaUsedUp ||
-					code == replica.TypeQuotaUsedUp,
+					code == replica.TypeQuotaUsedUp || code == replica.PartsQuotaUsedUp,
 			})
 		}
 		all[at].times++

@@ -81,6 +81,7 @@ func (r *replicaRun) settle(ctx workflow.Context, cause error) (*ReplicaResult, 
 			return nil, err
 		}
 	}
+	r.awaitUnseen(ctx)
 	if r.row.Replica.State == replica.Retiring {
 		if _, err := r.record(ctx, roles.ReplicaTransition{To: replica.Retired}); err != nil {
 			return nil, err
@@ -156,7 +157,7 @@ func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 		end.State, end.Severity = stateCancelled, ""
 	case replica.Refused, replica.Misconfigured, replica.TokenReused:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
-	case replica.QuotaUsedUp, replica.TypeQuotaUsedUp:
+	case replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.PartsQuotaUsedUp:
 		end.Notify = "A quota keeps " + r.row.LogicalID + " from launching a replacement: " + reason
 	case replica.NoPool:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason

@@ -174,7 +174,11 @@ func (w *world) stalls(d time.Duration) {
 
 // launches gives every launch an instance of its own, named after its pool, and lets the
 // test say what becomes of it before it runs: EC2's state and reason, by pool.
-func (w *world) launches(born map[string][2]string) {
+func (w *world) launches(born map[string][2]string) { w.launchesAndWalks(born, "yes") }
+
+// launchesAndWalks is launches with the activities' word that another candidate is tried whatever the
+// reason. Histories that were recorded before that word lack it.
+func (w *world) launchesAndWalks(born map[string][2]string, walk string) {
 	launch := func(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
 		w.cloud.mu.Lock()
 		defer w.cloud.mu.Unlock()
@@ -188,7 +192,8 @@ func (w *world) launches(born map[string][2]string) {
 	await := func(ctx context.Context, in activities.UpInput) (*activities.InstanceState, error) {
 		if end, dead := born[in.InstanceID[len("i-"):]]; dead {
 			return nil, replica.InstanceGone.New("instance %s is %s: %s", in.InstanceID, end[0], end[1]).
-				With(activities.GoneState, end[0]).With(activities.GoneReason, end[1])
+				With(activities.GoneState, end[0]).With(activities.GoneReason, end[1]).
+				With(activities.GoneWalk, walk)
 		}
 		return w.cloud.AwaitUp(ctx, in)
 	}

@@ -47,14 +47,17 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 	if err := steps.RunUntilSaved(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
 		return err
 	}
-	for _, c := range choice.Candidates {
+	avoid.revisits = choice.Revisit && r.row.Urgent()
+	for n, c := range choice.Candidates {
 		if why := avoid.reason(c); why != "" {
 			r.addStep(ctx, "skip "+c.Key(), stepDropped, "%s", why)
+			avoid.leaveOut(c)
 			continue
 		}
 		if err := r.refresh(ctx); err != nil || r.isOver() {
 			return err
 		}
+		r.others = n < len(choice.Candidates)-1
 		next, err := r.launchPatiently(ctx, c)
 		if !next {
 			return err
@@ -64,7 +67,35 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 			break
 		}
 	}
+	if ended, err := r.revisit(ctx, avoid); ended {
+		return err
+	}
+	if r.unseen.instanceID != "" && r.unseen.ending == nil {
+		return r.takeUnseen(ctx)
+	}
 	return avoid.verdict(len(choice.Candidates))
+}
+
+// revisit tries the candidates that were left out because of failures of others: those failures may
+// have been about a zone or a type alone. A call that is refused again costs less than a fleet
+// without a successor. ended is false when none of them gave an instance.
+func (r *replicaRun) revisit(ctx workflow.Context, avoid *avoidance) (ended bool, err error) {
+	for n := 0; avoid.revisits && n < mostRevisits; n++ {
+		c, left := avoid.nextLeftOut()
+		if !left {
+			return false, nil
+		}
+		if err := r.refresh(ctx); err != nil || r.isOver() {
+			return true, err
+		}
+		r.others = len(avoid.leftOut) > 0
+		next, err := r.launchPatiently(ctx, c)
+		if !next {
+			return true, err
+		}
+		avoid.learn(c, err)
+	}
+	return false, nil
 }
 
 // launchIn launches in one pool and waits until the instance runs. When it fails it says
@@ -89,6 +120,7 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 		return false, err
 	}
 	r.addStep(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
+	r.endUnseen(ctx)
 	for _, what := range made.Differs {
 		r.addStep(ctx, "differs from the original", stepDone, "%s", what)
 	}
@@ -128,7 +160,8 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 // the same: when its row has one, the replica continues with it.
 func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool, err error) {
 	switch code := fault.CodeOf(cause); code {
-	case replica.NoCapacity, replica.TokenDead, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses:
+	case replica.NoCapacity, replica.TokenDead, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.PartsQuotaUsedUp,
+		replica.NoAddresses:
 		return true, cause
 	case replica.AlreadyEnded:
 		return false, cause
@@ -174,6 +207,8 @@ func (r *replicaRun) awaitRunning(ctx workflow.Context, where replica.Candidate)
 	switch {
 	case isInstanceGone(err) && r.refused == nil && launching && !hasRun(err):
 		return r.bornDead(ctx, where, err)
+	case launching && fault.Is(err, replica.Unseen):
+		return r.leaveUnseen(ctx, where, err)
 	case launching && r.row.Urgent() && isSilent(err):
 		// Its launch was answered. At the deadline it is better than none.
 		r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped,
@@ -197,15 +232,21 @@ func (r *replicaRun) recordRunning(ctx workflow.Context) error {
 }
 
 // bornDead judges an instance that ended before it ran. One that its pool could not keep
-// is replaced by one in the next pool. One that its set-up has ended is a failure that
-// every pool would repeat. Where EC2's reason leaves that open, a second pool decides.
+// is replaced by one in the next pool. One that its set-up has ended counts as a refusal of its
+// pool, because EC2 gives the reasons of a set-up for faults of one zone or type too: an
+// emergency goes on, and otherwise three such refusals are about every pool.
 func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cause error) (next bool, err error) {
 	var local *activities.Roles
 	state, reason := instanceEnd(cause)
 	blame := replica.BlameFor(reason)
 	ended := state == activities.StateTerminated || state == activities.StateShuttingDown
 	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", steps.Sentence(cause))
+	walks := ended && goneDetails(cause)[activities.GoneWalk] != ""
 	switch {
+	case walks && (blame == replica.BlameSetup || blame == replica.BlameDoubtful):
+		words := "instances end before they run (" + reason + "): " + replica.DeathInWords(reason)
+		cause = replica.Misconfigured.Wrap(cause, "instance %s ended before it ran (%s): %s", r.instanceID, reason,
+			replica.DeathInWords(reason)).With(replica.DetailWhy, words)
 	case blame == replica.BlameDoubtful && r.doubts == 0 && r.judgesRefusals(ctx):
 		r.doubts++
 	case blame == replica.BlameSetup, blame == replica.BlameDoubtful:

@@ -154,8 +154,8 @@ func compact(in []string) (out []string) {
 	return out
 }
 
-// TestAReasonThatIsNotKnownCostsOneCandidate: the second pool shows whether the set-up is
-// to blame.
+// TestAReasonThatIsNotKnownCostsOneCandidate in histories that were recorded before every death of a
+// set-up was followed by another candidate: the second pool shows whether the set-up is to blame.
 func TestAReasonThatIsNotKnownCostsOneCandidate(t *testing.T) {
 	t.Parallel()
 
@@ -165,7 +165,7 @@ func TestAReasonThatIsNotKnownCostsOneCandidate(t *testing.T) {
 				t.Parallel()
 
 				w := replicaWorld(t, replicaOf(kind))
-				w.launches(map[string][2]string{t3b: {activities.StateTerminated, reason}})
+				w.launchesAndWalks(map[string][2]string{t3b: {activities.StateTerminated, reason}}, "")
 				w.settled(time.Minute, replica.Promoted)
 				res, err := w.replicate(t)
 				require.NoError(t, err)
@@ -173,7 +173,7 @@ func TestAReasonThatIsNotKnownCostsOneCandidate(t *testing.T) {
 
 				w = replicaWorld(t, replicaOf(kind))
 				dead := [2]string{activities.StateTerminated, reason}
-				w.launches(map[string][2]string{t3b: dead, t3c: dead})
+				w.launchesAndWalks(map[string][2]string{t3b: dead, t3c: dead}, "")
 				_, err = w.replicate(t)
 				require.Equal(t, replica.Misconfigured, fault.CodeOf(err))
 				require.Equal(t, []string{t3b, t3c}, w.cloud.asked)
@@ -288,29 +288,65 @@ func TestOneThatIsBornDeadAfterItsWorkflowWasLost(t *testing.T) {
 	require.Equal(t, []string{t3b + " launch.instance_gone", t3c + " "}, outcomes(w))
 }
 
-// TestASetUpThatKillsIsTheTenantsToMend and would do so in every pool.
+// TestASetUpThatKillsIsTheTenantsToMend, when instances of three candidates died of it at rest, and of
+// every candidate in an emergency.
 func TestASetUpThatKillsIsTheTenantsToMend(t *testing.T) {
 	t.Parallel()
 
-	for _, kind := range []replica.Kind{replica.Manual, replica.Termination} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
+	for kind, asked := range map[replica.Kind][]string{
+		replica.Manual:      {t3b, t3c},
+		replica.Termination: {t3b, t3c, m5b, t3bD},
+	} {
+		for _, reason := range []string{"Client.VolumeLimitExceeded", "Client.InvalidKMSKey.InvalidState",
+			"Client.InvalidSnapshot.NotFound", "Client.InternalError", "Client.SomethingNew"} {
+			t.Run(reason+" "+string(kind), func(t *testing.T) {
+				t.Parallel()
 
-			w := replicaWorld(t, replicaOf(kind))
-			w.launches(map[string][2]string{t3b: {activities.StateTerminated, "Client.VolumeLimitExceeded"}})
-			_, err := w.replicate(t)
-			require.Equal(t, replica.Misconfigured, fault.CodeOf(err))
-			require.Equal(t, []string{t3b}, w.cloud.asked)
-			require.Empty(t, w.cloud.outcomes, "the pool is healthy")
-			require.Equal(t, replica.Failed, w.store.state("r1"))
-			end := w.pages.last()
-			require.Equal(t, "No replacement can be launched for web: "+
-				"instance i-"+t3b+
-				" ended before it ran (Client.VolumeLimitExceeded): the account's storage of a volume type is used up: "+
-				"ask for more in Service Quotas, or delete volumes", end.Notify)
-			require.Equal(t, "launch:a1/launch.misconfigured", end.NotifyKey, "the next replica that fails so does not say it again")
-		})
+				dead := [2]string{activities.StateTerminated, reason}
+				w := replicaWorld(t, replicaOf(kind))
+				w.launches(map[string][2]string{t3b: dead, t3c: dead, m5b: dead, t3bD: dead})
+				_, err := w.replicate(t)
+				require.Equal(t, replica.Misconfigured, fault.CodeOf(err))
+				require.Equal(t, asked, w.cloud.asked)
+				require.Empty(t, w.cloud.outcomes, "the pools are healthy")
+				require.Equal(t, replica.Failed, w.store.state("r1"))
+				end := w.pages.last()
+				require.Contains(t, end.Notify, "No replacement can be launched for web: ")
+				require.Contains(t, end.Notify, "("+reason+"): "+replica.DeathInWords(reason))
+				require.NotContains(t, end.Notify, "i-", "the sentence is the same for each")
+				require.Equal(t, "launch:a1/launch.misconfigured", end.NotifyKey, "the next replica that fails so does not say it again")
+			})
+		}
 	}
+	t.Run("in a history from before", func(t *testing.T) {
+		t.Parallel()
+
+		w := replicaWorld(t, replicaOf(replica.Termination))
+		w.launchesAndWalks(map[string][2]string{t3b: {activities.StateTerminated, "Client.VolumeLimitExceeded"}}, "")
+		_, err := w.replicate(t)
+		require.Equal(t, replica.Misconfigured, fault.CodeOf(err))
+		require.Equal(t, []string{t3b}, w.cloud.asked)
+	})
+}
+
+// TestWhatAFailureLeftOutIsTriedAfterTheRest in an emergency alone, the places that share least with
+// the failures first.
+func TestWhatAFailureLeftOutIsTriedAfterTheRest(t *testing.T) {
+	t.Parallel()
+
+	full := map[string]fault.Code{t3b: replica.QuotaUsedUp, m5b: replica.QuotaUsedUp, t3bD: replica.QuotaUsedUp}
+	w := replicaWorld(t, replicaOf(replica.Termination))
+	w.cloud.full = full
+	w.settled(time.Hour, replica.Promoted)
+	_, err := w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, []string{t3b, m5b, t3bD, t3c}, compact(w.cloud.asked))
+
+	w = replicaWorld(t, replicaOf(replica.Manual))
+	w.cloud.full = full
+	_, err = w.replicate(t)
+	require.Equal(t, replica.NoPool, fault.CodeOf(err))
+	require.Equal(t, []string{t3b, m5b, t3bD}, compact(w.cloud.asked))
 }
 
 // TestOneThatAPersonEndedIsAFailureAtRest and costs an emergency a candidate only.

@@ -38,6 +38,7 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 	defer stop()
 	var refusal error
 	ask := patience{most: pollRefusals}
+	hidden := false // EC2 did not know the instance at the end of the last question
 	for {
 		policy := steps.PollPolicy
 		if r.row.Urgent() {
@@ -64,7 +65,10 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 		switch {
 		case refusal == nil, isInstanceGone(refusal), steps.IsCancellation(refusal), probing && isSilent(refusal):
 			return refusal
+		case probing && hidden && isUnseen(refusal):
+			return replica.Unseen.Wrap(refusal, "EC2 has not shown instance %s within %s", r.instanceID, unseenAfter)
 		case probing && fault.Is(refusal, replica.NotRunning): // EC2 answers: the instance starts, or runs already
+			hidden = isUnseen(refusal)
 			if err := r.read(ctx); err != nil || r.isOver() {
 				return err
 			}
@@ -84,6 +88,16 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 // silentAfter is how long EC2 may leave an urgent question about a new instance without
 // an answer before the answer to its launch is all there is.
 const silentAfter = 25 * time.Second
+
+// unseenAfter is how long EC2 may answer in an emergency that it does not know a new instance before
+// another one is launched: two questions. EC2 shows new instances within seconds.
+const unseenAfter = 2 * silentAfter
+
+// isUnseen says whether EC2 answers that it does not know the instance.
+func isUnseen(err error) bool {
+	state, _ := instanceEnd(err)
+	return fault.Is(err, replica.NotRunning) && state == activities.StateAbsent
+}
 
 // isSilent says whether EC2 has not answered at all: it throttles, or is away.
 func isSilent(err error) bool {
@@ -131,7 +145,7 @@ func (r *replicaRun) hold(ctx workflow.Context) error {
 		if err := r.read(ctx); err != nil || r.isOver() {
 			return err
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !r.stale && r.refused == nil &&
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && r.unseen.instanceID == "" && !r.stale && r.refused == nil &&
 			workflow.AllHandlersFinished(ctx) {
 			return workflow.NewContinueAsNewError(ctx, Replica, r.in)
 		}

@@ -44,7 +44,7 @@ func (c *cloud) ChooseCandidates(context.Context, activities.ChooseInput) (*acti
 	if len(c.pools) == 0 {
 		return nil, replica.NoPool.New("none")
 	}
-	return &activities.ChooseResult{Candidates: c.pools}, nil
+	return &activities.ChooseResult{Candidates: c.pools, Revisit: true}, nil
 }
 
 func (c *cloud) LaunchInstance(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {

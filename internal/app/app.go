@@ -59,6 +59,7 @@ type Options struct {
 	Temporal temporalx.Options // zero: the TEMPORAL_* settings
 	Tuning   workflows.Tuning  // zero: the product's; tests and benchmarks change it
 	Process  string            // api or worker; an api runs no uploaded code
+	EC2Now   func() time.Time  // the clock of sessions and prices at EC2; nil: the machine's
 }
 
 const processAPI = "api"
@@ -110,6 +111,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	}
 	a.Log = slog.New(naming{a.Log.Handler(), names})
 	options := fleetOptions(c.AWS)
+	options.Now = o.EC2Now
 	options.WatchRole = a.watchRole
 	if a.tracing != nil {
 		options.Middleware = append(options.Middleware, a.tracing.AWS())

@@ -78,7 +78,8 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = ""
 	f.App, err = Open(t.Context(), settings, Options{Log: slog.New(slog.DiscardHandler),
-		Temporal: temporalx.Options{Address: frontend.Serve(t, &frontend.Cloud{}), Namespace: "ours.acct"}})
+		Temporal: temporalx.Options{Address: frontend.Serve(t, &frontend.Cloud{}), Namespace: "ours.acct"},
+		EC2Now:   o.Now})
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	f.api, _, err = f.handler()

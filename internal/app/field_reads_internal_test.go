@@ -57,7 +57,8 @@ func TestSessionsThatFailForAMoment(t *testing.T) {
 	t.Parallel()
 
 	for _, code := range []string{"Throttling", "InternalFailure", "ServiceUnavailable", "RequestExpired", "ExpiredToken",
-		"PackedPolicyTooLarge", "MalformedPolicyDocument", "ValidationError", "SomethingNew"} {
+		"PackedPolicyTooLarge", "MalformedPolicyDocument", "ValidationError", "SomethingNew",
+		"AccessDenied", "RegionDisabledException", "InvalidClientTokenId", "SignatureDoesNotMatch"} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 

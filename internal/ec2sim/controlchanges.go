@@ -49,14 +49,15 @@ func (s *Server) postFault(in client.Fault) (any, error) {
 		}
 	}
 	switch in.Mode {
-	case client.FaultError, client.FaultLost, client.FaultAfter, client.FaultLatency, client.FaultStillborn:
+	case client.FaultError, client.FaultLost, client.FaultAfter, client.FaultLatency, client.FaultStillborn,
+		client.FaultHidden:
 	default:
 		return nil, invalid("There is no mode of fault %q.", in.Mode)
 	}
 	if _, err := path.Match(in.Pool, ""); err != nil {
 		return nil, invalid("The pool pattern %q is malformed.", in.Pool)
 	}
-	if in.Mode == client.FaultStillborn && in.Action == "" {
+	if (in.Mode == client.FaultStillborn || in.Mode == client.FaultHidden) && in.Action == "" {
 		in.Action = "RunInstances"
 	}
 	if in.Times == 0 {

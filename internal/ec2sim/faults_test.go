@@ -169,6 +169,18 @@ func TestStillbornInstance(t *testing.T) {
 	c.launch(t, order("2", zoneA))
 }
 
+func TestHiddenInstance(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Pending: 10}})
+	c.fault(t, simclient.Fault{Mode: simclient.FaultHidden, HiddenSeconds: 60})
+	id := c.launch(t, order("1", zoneA))
+	c.advance(t, 59*time.Second)
+	_, err := c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	refused(t, err, "InvalidInstanceID.NotFound", http.StatusBadRequest)
+	c.advance(t, time.Second)
+	require.Equal(t, types.InstanceStateNameRunning, c.state(t, id))
+}
+
 func TestLatency(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})

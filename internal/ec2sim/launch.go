@@ -154,6 +154,9 @@ func (c *call) make(o order, n int, key, token string) reservation {
 			}
 			i.end(later(i.Running, c.now.Add(time.Millisecond)), 0, reason)
 		}
+		if c.fault != nil && c.fault.Mode == client.FaultHidden {
+			i.Visible = c.now.Add(seconds(c.fault.HiddenSeconds))
+		}
 		c.world.instances.put(i.ID, i)
 		c.world.live[i.ID] = i
 		if i.Persistent {

@@ -52,13 +52,13 @@ var classes = map[string]fault.Code{
 	// Quota: another family or on-demand; the pool is not to blame.
 	"InstanceLimitExceeded":                replica.TypeQuotaUsedUp,
 	"MaxConfigLimitExceededException":      replica.QuotaUsedUp, // of placement scores
-	"MaxIOPSLimitExceeded":                 replica.QuotaUsedUp,
+	"MaxIOPSLimitExceeded":                 replica.PartsQuotaUsedUp,
 	"MaxSpotInstanceCountExceeded":         replica.QuotaUsedUp,
-	"NetworkInterfaceLimitExceeded":        replica.QuotaUsedUp,
-	"ResourceLimitExceeded":                replica.QuotaUsedUp,
+	"NetworkInterfaceLimitExceeded":        replica.PartsQuotaUsedUp,
+	"ResourceLimitExceeded":                replica.PartsQuotaUsedUp,
 	"TargetCapacityLimitExceededException": replica.QuotaUsedUp, // likewise
 	"VcpuLimitExceeded":                    replica.QuotaUsedUp,
-	"VolumeLimitExceeded":                  replica.QuotaUsedUp,
+	"VolumeLimitExceeded":                  replica.PartsQuotaUsedUp,
 
 	// Network: another subnet.
 	"InsufficientAddressCapacity":       replica.NoAddresses,
@@ -189,19 +189,20 @@ func classifyError(code string, serverFault bool) fault.Code {
 
 // sentences say what each class means, for the tenant and the operators' page.
 var sentences = map[fault.Code]string{
-	replica.NoCapacity:      "EC2 has no capacity for this",
-	replica.QuotaUsedUp:     "a quota of the account is used up",
-	replica.TypeQuotaUsedUp: "the account's quota of this instance type is used up",
-	replica.NoAddresses:     "the subnet has no free addresses",
-	replica.Throttled:       "EC2 asks us to slow down",
-	replica.Refused:         "the account does not permit it",
-	replica.Misconfigured:   "EC2 does not accept the parameters",
-	replica.Unexplained:     "EC2 refused for a reason we do not know",
-	replica.TokenDead:       "an earlier attempt launched an instance that is gone",
-	replica.TokenReused:     "the launch token was used with other parameters",
-	replica.NotRunning:      "EC2 does not show the instance in that state yet",
-	Unavailable:             "EC2 did not answer as it should",
-	Unknown:                 "EC2 refused for a reason we do not know",
+	replica.NoCapacity:       "EC2 has no capacity for this",
+	replica.QuotaUsedUp:      "a quota of the account is used up",
+	replica.TypeQuotaUsedUp:  "the account's quota of this instance type is used up",
+	replica.PartsQuotaUsedUp: "the account's quota of volumes or network interfaces is used up",
+	replica.NoAddresses:      "the subnet has no free addresses",
+	replica.Throttled:        "EC2 asks us to slow down",
+	replica.Refused:          "the account does not permit it",
+	replica.Misconfigured:    "EC2 does not accept the parameters",
+	replica.Unexplained:      "EC2 refused for a reason we do not know",
+	replica.TokenDead:        "an earlier attempt launched an instance that is gone",
+	replica.TokenReused:      "the launch token was used with other parameters",
+	replica.NotRunning:       "EC2 does not show the instance in that state yet",
+	Unavailable:              "EC2 did not answer as it should",
+	Unknown:                  "EC2 refused for a reason we do not know",
 }
 
 // classify turns an error of the SDK into a fault; what names what was tried. A

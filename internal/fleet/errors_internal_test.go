@@ -21,6 +21,7 @@ var classOfGroup = map[string]fault.Code{
 	"capacity":                    replica.NoCapacity,
 	"quota":                       replica.QuotaUsedUp,
 	"quota of a type":             replica.TypeQuotaUsedUp,
+	"quota of parts":              replica.PartsQuotaUsedUp,
 	"addresses":                   replica.NoAddresses,
 	"pause":                       replica.Throttled,
 	"not yet":                     replica.NotRunning,
@@ -181,8 +182,8 @@ func TestRevise(t *testing.T) {
 func TestReactions(t *testing.T) {
 	t.Parallel()
 
-	for _, code := range []fault.Code{replica.NoCapacity, replica.QuotaUsedUp, replica.TypeQuotaUsedUp, replica.NoAddresses,
-		replica.Unexplained} {
+	for _, code := range []fault.Code{replica.NoCapacity, replica.QuotaUsedUp, replica.TypeQuotaUsedUp,
+		replica.PartsQuotaUsedUp, replica.NoAddresses, replica.Unexplained} {
 		require.Equal(t, fault.Exhausted, code.Kind(), "%s: ask elsewhere", code)
 	}
 	for _, code := range []fault.Code{replica.Throttled, replica.NotRunning, Unavailable, Unknown} {

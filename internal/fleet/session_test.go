@@ -104,7 +104,7 @@ func TestARefusedRoleIsAskedForSlowly(t *testing.T) {
 		_, err := x.Zones(t.Context(), x.account, region)
 		require.Equal(t, replica.Refused, fault.CodeOf(err), "%v", err)
 	}
-	require.EqualValues(t, 1, x.assumed(t))
+	require.EqualValues(t, 3, x.assumed(t), "asked again twice at first, then not for a while")
 	require.Equal(t, []string{"c1 refused"}, x.heard)
 
 	require.NoError(t, x.control.AddRole(t.Context(), x.role))
@@ -116,4 +116,72 @@ func TestARefusedRoleIsAskedForSlowly(t *testing.T) {
 	require.NoError(t, x.control.AddRole(t.Context(), simclient.Role{ARN: other.RoleARN, ExternalID: other.ExternalID}))
 	_, err = x.Zones(t.Context(), other, region)
 	require.NoError(t, err)
+}
+
+// TestARoleThatWorkedIsDoubtedBeforeItIsRefused (K13): a refusal of a role that gave sessions is
+// answered as something that passes, is asked about again after a second, and is believed and
+// reported only when it lasts.
+func TestARoleThatWorkedIsDoubtedBeforeItIsRefused(t *testing.T) {
+	t.Parallel()
+
+	x := newTenancy(t)
+	_, err := x.Zones(t.Context(), x.account, region)
+	require.NoError(t, err)
+	require.Equal(t, []string{"c1 assumed"}, x.heard)
+
+	expire := func() {
+		require.NoError(t, x.control.RevokeSessions(t.Context(),
+			simclient.Revocation{Account: "111111111111", Code: "ExpiredToken"}))
+	}
+	gone := x.role
+	gone.Gone = true
+	require.NoError(t, x.control.AddRole(t.Context(), gone))
+	expire()
+	for range 20 {
+		_, err = x.Zones(t.Context(), x.account, region)
+		require.Equal(t, fleet.Unavailable, fault.CodeOf(err), "%v", err)
+	}
+	require.EqualValues(t, 2, x.assumed(t), "one question for all of them")
+	x.clock.Store(int64(2 * time.Second))
+	_, err = x.Zones(t.Context(), x.account, region)
+	require.Equal(t, fleet.Unavailable, fault.CodeOf(err), "%v", err)
+	require.EqualValues(t, 3, x.assumed(t))
+
+	require.NoError(t, x.control.AddRole(t.Context(), x.role))
+	x.clock.Store(int64(4 * time.Second))
+	_, err = x.Zones(t.Context(), x.account, region)
+	require.NoError(t, err)
+	require.Equal(t, []string{"c1 assumed"}, x.heard, "a refusal that passed is no news")
+
+	require.NoError(t, x.control.AddRole(t.Context(), gone))
+	x.clock.Store(int64(3 * time.Minute))
+	expire()
+	_, err = x.Zones(t.Context(), x.account, region)
+	require.Equal(t, fleet.Unavailable, fault.CodeOf(err), "%v", err)
+	x.clock.Store(int64(3*time.Minute + 40*time.Second))
+	_, err = x.Zones(t.Context(), x.account, region)
+	require.Equal(t, fleet.Unavailable, fault.CodeOf(err), "%v", err)
+	x.clock.Store(int64(3*time.Minute + 50*time.Second))
+	_, err = x.Zones(t.Context(), x.account, region)
+	require.Equal(t, replica.Refused, fault.CodeOf(err), "%v", err)
+	require.Equal(t, []string{"c1 assumed", "c1 refused"}, x.heard)
+}
+
+// TestARoleThatIsRefusedOnceAtFirst (K13) costs a pause and no failure: a process that has just
+// begun has no session of the role to compare with.
+func TestARoleThatIsRefusedOnceAtFirst(t *testing.T) {
+	t.Parallel()
+
+	for _, code := range []string{"AccessDenied", "RegionDisabledException", "InvalidClientTokenId", "SignatureDoesNotMatch"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+
+			x := newTenancy(t)
+			require.NoError(t, x.control.AddFault(t.Context(),
+				simclient.Fault{Action: "AssumeRole", Code: code, Status: 403, Times: 1}))
+			_, err := x.Zones(t.Context(), x.account, region)
+			require.NoError(t, err)
+			require.Equal(t, []string{"c1 assumed"}, x.heard)
+		})
+	}
 }

@@ -116,6 +116,18 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
         FROM pool_health h
         WHERE h.client_id = r.client_id AND h.retry_after > now()),
             '[]'),
+    'failed', coalesce((
+        SELECT jsonb_agg(DISTINCT l.mode || '/' || l.pool_id)
+        FROM launches l
+        WHERE l.client_id = r.client_id
+            AND l.created_at > now() - interval '2 hours'
+            AND l.agent_id = r.agent_id
+            AND l.replica_id <> r.id
+            AND l.state = 'failed'
+            AND l.error_code IN ('launch.refused', 'launch.misconfigured', 'launch.unexplained', 'launch.instance_gone',
+                'launch.unseen', 'launch.no_addresses', 'launch.parts_quota', 'launch.token_reused')
+            AND l.ended_at > now() - interval '1 hour'),
+            '[]'),
     'blocked', coalesce((
         SELECT jsonb_agg(DISTINCT 'spot/' || b.pool_id)
         FROM pool_blocks b

@@ -157,7 +157,7 @@ SELECT i.instance_type, i.pool_id, i.region, i.mode,
 	coalesce((SELECT k.region FROM pools k WHERE k.id = nullif($2, '')), ''),
 	coalesce(t.architectures, '{}'),
 	t.name IS NULL
-		AND coalesce(nullif($3, ''), (SELECT k.instance_type FROM pools k WHERE k.id = nullif($2, ''))) <> ''
+		AND coalesce(nullif($3, ''), (SELECT k.instance_type FROM pools k WHERE k.id = nullif($2, ''))) IS NOT NULL
 		AND EXISTS (SELECT FROM instance_types x WHERE x.region = i.region),
 	i.agent_id IN (SELECT x.id FROM agents x WHERE x.launcher = 'control-plane')
 		AND coalesce((l.template->>'user_data_hidden')::boolean, false)

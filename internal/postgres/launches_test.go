@@ -188,6 +188,12 @@ func TestChoice(t *testing.T) {
 		Plan:    replica.Plan{Mode: agent.Spot, MaxHourlyCost: 1},
 	})
 	require.NoError(t, err)
+	earlier := g.open(replica.Manual, "i-0")
+	g.exec(`
+		INSERT INTO launches (client_token, replica_id, client_id, agent_id, pool_id, mode, request, state, error_code, ended_at)
+		SELECT v.code || v.ago, $1, 'k1', 'a1', v.code, 'spot', '{}', 'failed', v.code, now() - v.ago::interval
+		FROM (VALUES ('launch.refused', '1 minute'), ('launch.throttled', '1 minute'), ('launch.unseen', '50 minutes'),
+			('launch.misconfigured', '70 minutes'), ('launch.no_capacity', '1 minute')) AS v (code, ago)`, earlier.ID)
 	plan, facts, err := s.Choice(t.Context(), "a1", opened.Replica.ID)
 	require.NoError(t, err)
 	require.Equal(t, replica.Plan{Mode: agent.Spot, MaxHourlyCost: 1}, plan)
@@ -205,6 +211,7 @@ func TestChoice(t *testing.T) {
 		Fleet:    1,
 		OnDemand: map[string]float64{"t3.medium": 0.0416},
 		Resting:  []string{"spot/t3.medium.us-east-1a"},
+		Failed:   []string{"spot/launch.refused", "spot/launch.unseen"},
 		Blocked:  []string{},
 	}, facts)
 	_, _, err = s.Choice(t.Context(), "a1", "r9")

@@ -109,7 +109,8 @@ SET occurrences = n.occurrences + 1,
 // fail again, that is another notification.
 func queueMended(b *pgx.Batch, agentID string) {
 	codes := []string{string(replica.Refused), string(replica.Misconfigured), string(replica.TokenReused),
-		string(replica.QuotaUsedUp), string(replica.TypeQuotaUsedUp), string(replica.NoPool)}
+		string(replica.QuotaUsedUp), string(replica.TypeQuotaUsedUp),
+		string(replica.PartsQuotaUsedUp), string(replica.NoPool)}
 	b.Queue(`
 UPDATE notifications
 SET dedup_key = NULL

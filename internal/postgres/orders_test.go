@@ -246,3 +246,42 @@ func TestAWaitOfZeroEndsTheOldInstanceAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestAnOrderIsJudgedByWhatTheRegionOffers, also an order that names neither a type nor a pool: that
+// one keeps the agent's type.
+func TestAnOrderIsJudgedByWhatTheRegionOffers(t *testing.T) {
+	t.Parallel()
+
+	onDemand := func(instanceType string) switching.Target {
+		return switching.Target{Mode: agent.OnDemand, InstanceType: instanceType}
+	}
+	for name, tt := range map[string]struct {
+		target switching.Target
+		types  []string // what EC2 offers in the region; none: its types are not known
+		code   fault.Code
+	}{
+		"its own type":                        {target: onDemand(""), types: []string{"t3.medium", "t3.large"}},
+		"its own type, types unknown":         {target: onDemand("")},
+		"its own type, which is not offered":  {target: onDemand(""), types: []string{"t3.large"}},
+		"a type that is offered":              {target: onDemand("t3.large"), types: []string{"t3.medium", "t3.large"}},
+		"a type that is not":                  {target: onDemand("t9.huge"), types: []string{"t3.medium"}, code: switching.InvalidTarget},
+		"a type of a region of unknown types": {target: onDemand("t9.huge")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			g := guard(t)
+			g.exec(`
+				INSERT INTO instance_types (region, name, vcpus, memory_mib, architectures, burstable, accelerators,
+					local_gb, current, bare_metal)
+				SELECT 'us-east-1', name, 2, 4096, ARRAY['x86_64'], true, 0, 0, true, false
+				FROM unnest($1::text[]) name`, tt.types)
+			_, err := (&postgres.Commands{DB: g.db}).Order(t.Context(), switching.SwitchRequest{AgentID: "a1", Target: tt.target})
+			if tt.code == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.Equal(t, tt.code, fault.CodeOf(err), "%v", err)
+		})
+	}
+}

@@ -70,7 +70,8 @@ func noReplica(id string) error { return replica.NotFound.New("there is no repli
 
 // ReplaceInstance takes an instance that ended before it ran away from its replica, so
 // that the same replica may launch in another pool: the attempt is failed and keeps
-// its instance's id, the instance is retired, and the replica has none. It says whether the
+// its instance's id, the instance is retired unless EC2 merely does not show it, and the replica
+// has none. It says whether the
 // replica may launch again, which it may not when it is over or has run meanwhile. An
 // instance that was taken away before is success. Fails with replica.not_found.
 func (s *Roles) ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error) {
@@ -84,6 +85,10 @@ func (s *Roles) ReplaceInstance(ctx context.Context, in roles.Replacement) (bool
 		if !ok {
 			return nil
 		}
+		code := replica.InstanceGone
+		if in.Unseen {
+			code = replica.Unseen
+		}
 		b := &pgx.Batch{}
 		b.Queue(`
 UPDATE launches
@@ -93,8 +98,9 @@ SET state = 'failed',
     ended_at = clock_timestamp()
 WHERE replica_id = $1
   AND instance_id = $2
-  AND state = 'launched'`, in.ReplicaID, in.InstanceID, replica.InstanceGone, in.Reason)
-		b.Queue(`
+  AND state = 'launched'`, in.ReplicaID, in.InstanceID, code, in.Reason)
+		if !in.Unseen {
+			b.Queue(`
 UPDATE instances
 SET role = 'retired',
     retiring_since = coalesce(retiring_since, clock_timestamp()),
@@ -102,6 +108,7 @@ SET role = 'retired',
 WHERE id = $1
   AND agent_id = $2
   AND role IN ('replica', 'retiring')`, in.InstanceID, at.agentID)
+		}
 		b.Queue(`
 UPDATE replicas
 SET instance_id = NULL,

@@ -178,6 +178,30 @@ func TestReplaceInstance(t *testing.T) {
 	require.Equal(t, replica.NotFound, fault.CodeOf(err))
 }
 
+// TestReplaceAnUnseenInstance: an instance that EC2 does not show has not ended, so its row keeps its
+// part until it does, and the replica may take it back.
+func TestReplaceAnUnseenInstance(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	r := g.open(replica.Termination, "i-0")
+	g.attempt(r.ID, "us-east-1b", "i-1")
+	require.True(t, g.advance(r.ID, replica.Launching, "i-1"))
+	for range 2 {
+		ok, err := g.ReplaceInstance(t.Context(), roles.Replacement{ReplicaID: r.ID, InstanceID: "i-1", Reason: "not shown", Unseen: true})
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, "failed i-1 launch.unseen not shown",
+			one[string](g, `SELECT concat_ws(' ', state, instance_id, error_code, error) FROM launches`))
+		require.Equal(t, "replica launched", one[string](g, `SELECT role || ' ' || proof FROM instances WHERE id = 'i-1' AND terminated_at IS NULL`))
+		require.Empty(t, g.row(r.ID).InstanceID())
+	}
+	require.True(t, g.advance(r.ID, replica.Launching, "i-1"))
+	require.True(t, g.advance(r.ID, replica.Running, "i-1"))
+	require.Equal(t, "i-1", g.row(r.ID).InstanceID())
+	require.Equal(t, "i-1", g.row(r.ID).Remains, "it is ended with the replica")
+}
+
 func TestTakeOverLaunch(t *testing.T) {
 	t.Parallel()
 

@@ -132,6 +132,13 @@ var (
 		ScheduleToCloseTimeout: 24 * time.Hour,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 5 * time.Minute},
 	}
+	// UnseenPolicy is RetirePolicy for an instance that EC2 does not show yet: it is ended half a
+	// minute after EC2 does at the latest.
+	UnseenPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    15 * time.Second,
+		ScheduleToCloseTimeout: 24 * time.Hour,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 30 * time.Second},
+	}
 	// AdoptPolicy asks EC2 about an instance that an agent has just named, which may still
 	// be starting.
 	AdoptPolicy = workflow.ActivityOptions{

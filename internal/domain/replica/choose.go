@@ -18,6 +18,8 @@ type ChoiceFacts struct {
 	OnDemand map[string]float64 `json:"on_demand,omitempty"`
 	// Resting are the pools, on-demand ones too, that failed lately: Candidate.Key.
 	Resting []string `json:"resting,omitempty"`
+	// Failed are the pools in which launches for this agent failed lately: Candidate.Key.
+	Failed []string `json:"failed,omitempty"`
 	// Blocked are the pools that a person keeps launches out of: Candidate.Key.
 	Blocked []string `json:"blocked,omitempty"`
 	// Types are the types that EC2 offers in the region and that may fit, the wanted one
@@ -107,7 +109,9 @@ var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xl
 // Spot that costs as much as on-demand is tried by an emergency alone, behind
 // on-demand.
 //
-// A pool that failed lately is passed over, in an emergency tried last. What a person
+// A pool in which a launch for the agent failed lately comes behind the others, so that the next
+// replica does not begin where the last one ended. A pool that rests is passed over, in an
+// emergency tried last. What a person
 // blocked, is in an excluded zone, or costs more than the cap or an unknown price under a
 // cap, is never in the list; no pool twice.
 func Choose(plan Plan, f ChoiceFacts) []Candidate {
@@ -295,7 +299,7 @@ func (c chooser) spread(order func(a, b PoolFacts) int) func(a, b PoolFacts) int
 
 // finish applies what holds for every choice.
 func (c chooser) finish(in []Candidate) []Candidate {
-	var out, resting []Candidate
+	var out, failed, resting []Candidate
 	seen, vcpus := map[string]bool{}, map[string]int{}
 	for _, t := range c.facts.Types {
 		vcpus[t.Name] = t.VCPUs
@@ -306,6 +310,9 @@ func (c chooser) finish(in []Candidate) []Candidate {
 		switch {
 		case x.AZ == "" || seen[x.Key()] || capped || slices.Contains(c.plan.ExcludeZones, x.AZ):
 		case slices.Contains(c.facts.Blocked, x.Key()):
+		case !slices.Contains(c.facts.Resting, x.Key()) && slices.Contains(c.facts.Failed, x.Key()):
+			x.Why += "; a launch failed there lately"
+			failed = append(failed, x)
 		case !slices.Contains(c.facts.Resting, x.Key()):
 			out = append(out, x)
 		case c.facts.Kind.Emergency():
@@ -314,7 +321,21 @@ func (c chooser) finish(in []Candidate) []Candidate {
 		}
 		seen[x.Key()] = true
 	}
-	return append(out, resting...)
+	return slices.Concat(c.putBack(out, failed), resting)
+}
+
+// putBack puts the pools in which launches failed lately behind the others: in an emergency at the
+// end, otherwise still before on-demand, which is not paid for because spot was refused.
+func (c chooser) putBack(others, failed []Candidate) []Candidate {
+	at := slices.IndexFunc(others, func(x Candidate) bool { return x.Mode == agent.OnDemand })
+	if at < 0 || c.facts.Kind.Emergency() || c.plan.Mode == agent.OnDemand {
+		at = len(others)
+	}
+	spot := slices.IndexFunc(failed, func(x Candidate) bool { return x.Mode == agent.OnDemand })
+	if spot < 0 {
+		spot = len(failed)
+	}
+	return slices.Concat(others[:at], failed[:spot], others[at:], failed[spot:])
 }
 
 // byPrice orders pools from cheap to dear, unknown prices last.

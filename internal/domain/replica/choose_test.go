@@ -76,6 +76,12 @@ func TestChooseOrder(t *testing.T) {
 		{"a standby passes a resting pool over", replica.Manual, replica.Plan{},
 			func(f *replica.ChoiceFacts) { f.Resting = []string{"spot/t3.medium.us-east-1c"} },
 			[]string{"spot/t3.medium.us-east-1d"}},
+		{"a standby tries the pools that failed lately after other spot", replica.Manual, replica.Plan{},
+			func(f *replica.ChoiceFacts) {
+				f.Failed = []string{"spot/t3.medium.us-east-1c", "ondemand/t3.medium.us-east-1b"}
+			},
+			[]string{"spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b", "spot/t3.large.us-east-1b", "spot/t3.medium.us-east-1a",
+				"spot/t3.medium.us-east-1c", "ondemand/t3.medium.us-east-1c"}},
 		{"excluded zones are never tried", replica.Termination,
 			replica.Plan{ExcludeZones: []string{"us-east-1c", "us-east-1d", "us-east-1a"}}, nil,
 			[]string{"spot/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1b", "spot/t3.large.us-east-1b"}},
@@ -112,6 +118,17 @@ func dearSpot(f *replica.ChoiceFacts) {
 			f.Pools[i].Price = f.OnDemand["t3.medium"]
 		}
 	}
+}
+
+// TestAnEmergencyTriesWhatFailedLatelyLast, and only what rests after it.
+func TestAnEmergencyTriesWhatFailedLatelyLast(t *testing.T) {
+	t.Parallel()
+
+	f := market(replica.Termination)
+	f.Failed = []string{"spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d"}
+	f.Resting = []string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1d"}
+	got := keys(replica.Choose(replica.Plan{}, f))
+	require.Equal(t, []string{"spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b"}, got[len(got)-3:])
 }
 
 // TestDearSpotIsNoStandbyAndNoSwitch (K9): spot at the price of on-demand saves nothing.

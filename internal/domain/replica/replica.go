@@ -27,6 +27,9 @@ var (
 		fault.Exhausted) // ours is used up: another family or on-demand
 	// TypeQuotaUsedUp is a quota that EC2 counts for each instance type: another type or on-demand.
 	TypeQuotaUsedUp = fault.Define("launch.type_quota", fault.Exhausted)
+	// PartsQuotaUsedUp is a quota of volumes, their throughput or network interfaces, which no
+	// family shares: the next pool.
+	PartsQuotaUsedUp = fault.Define("launch.parts_quota", fault.Exhausted)
 
 	NoAddresses = fault.Define("launch.no_addresses", fault.Exhausted) // another subnet
 	Throttled   = fault.Define("launch.throttled", fault.Unavailable)  // slow down, never fall back
@@ -42,6 +45,7 @@ var (
 	TokenReused     = fault.Define("launch.token_reused", fault.Conflict)   // one token, other parameters: a bug
 	NotRunning      = fault.Define("launch.not_running", fault.Unavailable) // not yet: ask again
 	InstanceGone    = fault.Define("launch.instance_gone", fault.Conflict)  // it ended before it was ready
+	Unseen          = fault.Define("launch.unseen", fault.NotFound)         // EC2 launched it and does not show it
 )
 
 // Details of a launch fault.

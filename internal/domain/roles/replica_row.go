@@ -77,4 +77,6 @@ type Replacement struct {
 	ReplicaID  string `json:"replica_id"`
 	InstanceID string `json:"instance_id"`
 	Reason     string `json:"reason"` // EC2's
+	// Unseen says that the instance has not ended: EC2 launched it and does not show it.
+	Unseen bool `json:"unseen,omitempty"`
 }

@@ -23,6 +23,7 @@ const (
 	FaultAfter     = "after"     // executes, then answers the code
 	FaultLatency   = "latency"   // executes and answers, later
 	FaultStillborn = "stillborn" // RunInstances answers, and the instance ends instead of running; the code is its state reason
+	FaultHidden    = "hidden"    // RunInstances answers, and the instance is NotFound for HiddenSeconds
 )
 
 // Fault makes the next calls go wrong. Empty selectors match everything.
@@ -45,6 +46,8 @@ type Fault struct {
 	Status int `json:"status,omitempty"`
 	// LatencySeconds delays the call, in real time.
 	LatencySeconds float64 `json:"latency_seconds,omitempty"`
+	// HiddenSeconds is how long FaultHidden hides an instance, by the virtual clock.
+	HiddenSeconds float64 `json:"hidden_seconds,omitempty"`
 	// Skip lets that many matching calls pass first.
 	Skip int `json:"skip,omitempty"`
 	// Times is how many calls are hit: 0 means one, negative means until reset.
